@@ -1,0 +1,358 @@
+"""Text environments: `TextEnv`, `SingleTurnEnv`, `MultiTurnEnv` and `@single_turn`.
+
+They are real `gymnasium.Env`s whose observations and actions are strings. An author writes where
+tasks come from (`sample`, or `tasks`) and how an answer is judged (`grade`, or `respond`); seeds,
+splits, ids, truncation and the five-tuple are the framework's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import gymnasium
+import numpy as np
+
+from palestra.envs.answers import lenient_answer, same_answer, strict_answer
+from palestra.envs.score import Score, Status
+from palestra.envs.spaces import TextSpace
+from palestra.envs.task import SPLITS, Message, Split, Task, split_of
+from palestra.errors import ConfigError, EnvironmentFailed, GraderFailed, boundary, did_you_mean
+from palestra.seeding import rng as named_rng
+
+MAX_REDRAWS = 1_000
+_OPTIONS = ("split", "index", "task_id", "difficulty", "language")
+_TASK_ID = re.compile(r"(train|validation|test)/([is])(\d+)(?:@(\d+)(?:-(\d+))?)?(?:\.([\w-]+))?")
+
+Info = dict[str, Any]
+Difficulty = int | tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a multi-turn environment answers to an action.
+
+    Attributes:
+        observation: the next message for the policy (may be empty when `done`).
+        score: this turn's score, if it has one.
+        done: whether the conversation is over.
+        role: who speaks: a ``user``, or a ``tool`` whose output it is.
+    """
+
+    observation: str = ""
+    score: Score | None = None
+    done: bool = False
+    role: Literal["user", "tool"] = "user"
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """A Gymnasium environment over text: the part that all levels of authoring share.
+
+    Override `sample` (tasks drawn for ever) or `tasks` (a finite list for each split). `reset`
+    with `seed`, `index` or `task_id` is a pure function of its arguments; without one it draws
+    from `self.np_random`, as Gymnasium says.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    env_id: str = ""
+    difficulties: tuple[int, int] = (1, 1)
+    max_turns: int = 1
+
+    def __init__(self) -> None:
+        self.observation_space = TextSpace()
+        self.action_space = TextSpace()
+        self.task: Task | None = None
+        self._messages: list[Message] = []
+        self._turns_taken = 0
+        self._split: Split = "train"
+
+    # -- what authors write ---------------------------------------------------------------------
+
+    def sample(self, rng: np.random.Generator, difficulty: int) -> Task:
+        """Draw one task; use `rng` for every choice. Its split is the framework's business."""
+        raise NotImplementedError(f"{type(self).__name__} must define sample() or tasks()")
+
+    def tasks(self, split: Split) -> Sequence[Task] | None:
+        """Return the finite list of tasks of `split`, or None where tasks are sampled."""
+        return None
+
+    def reference_completion(self, task: Task) -> str | None:
+        """Return a completion that earns the maximum, for self-tests and cold starts."""
+        if task.reference is None:
+            return None
+        return f"<think>\n{task.reference}\n</think>\n<answer>{task.reference}</answer>"
+
+    # -- Gymnasium ------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, Info]:
+        """Begin an episode.
+
+        Args:
+            seed: decides the task, unless `options` names one.
+            options: any of ``split`` (train), ``index``, ``task_id``, ``difficulty`` (a level or a
+                ``(low, high)`` range) and ``language``; ``task_id`` goes before ``index``, and
+                ``index`` before `seed`.
+
+        Raises:
+            ConfigError: an unknown option, or a value out of range.
+            EnvironmentFailed: `sample` raised, or no task fits the split.
+        """
+        super().reset(seed=seed)
+        chosen = self._options(options or {})
+        if seed is None and "index" not in chosen and "task_id" not in chosen:
+            seed = int(self.np_random.integers(0, 2**63 - 1))
+        with boundary(EnvironmentFailed, f"{self.env_id or type(self).__name__}: reset"):
+            self.task = self._find_task(seed, chosen)
+            self._turns_taken = 0
+            first = self._begin(self.task)
+        self._messages = list(self.task.messages)
+        return first, self._info(stop_reason=None)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
+        """Take the policy's whole turn, and answer as Gymnasium does."""
+        if self.task is None:
+            raise gymnasium.error.ResetNeeded("call reset() before step()")
+        if not isinstance(action, str):
+            raise ConfigError(f"an action is a string, not {type(action).__name__}")
+        self._turns_taken += 1
+        turn = self._judge(self.task, action)
+        self._messages.append({"role": "assistant", "content": action})
+        if turn.observation:
+            self._messages.append({"role": turn.role, "content": turn.observation})
+        truncated = not turn.done and self._turns_taken >= self.max_turns
+        ended = "terminated" if turn.done else "truncated" if truncated else None
+        info = self._info(stop_reason=ended)
+        score = turn.score or Score(value=0.0, components={"accuracy": 0.0})
+        info |= {
+            "reward_components": dict(score.components),
+            "reward_status": str(score.status),
+            "reward_valid": score.status.is_valid,
+            "extracted_answer": score.extracted,
+            "reason": score.reason,
+        }
+        if turn.done or truncated:
+            self.task = None
+        reward = float(score.value) if score.status.is_valid else 0.0
+        return turn.observation, reward, turn.done, truncated, info
+
+    # -- what the levels differ in --------------------------------------------------------------
+
+    def _begin(self, task: Task) -> str:
+        return task.messages[-1]["content"]
+
+    def _respond(self, task: Task, action: str) -> Turn:
+        raise NotImplementedError
+
+    # -- the framework's part -------------------------------------------------------------------
+
+    def _judge(self, task: Task, action: str) -> Turn:
+        """Run the author's grader; what it raises becomes an invalid score, not a wrong answer."""
+        what = f"{self.env_id or type(self).__name__}: grade of task {task.id}"
+        try:
+            with boundary(GraderFailed, what):
+                return self._respond(task, action)
+        except TimeoutError as exc:
+            return Turn(score=Score.failed(str(exc), Status.TIMEOUT), done=True)
+        except GraderFailed as exc:
+            return Turn(score=Score.failed(str(exc)), done=True)
+
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            if name not in _OPTIONS:
+                raise ConfigError(
+                    f"unknown option '{name}' of reset.{did_you_mean(name, _OPTIONS)} "
+                    f"Options: {', '.join(_OPTIONS)}"
+                )
+        split = options.get("split", "train")
+        if split not in SPLITS:
+            raise ConfigError(f"no split '{split}'.{did_you_mean(str(split), SPLITS)}")
+        return options
+
+    def _find_task(self, seed: int | None, options: dict[str, Any]) -> Task:
+        split: Split = options.get("split", "train")
+        difficulty = options.get("difficulty", self.difficulties)
+        language = options.get("language")
+        stream, number = ("i", options["index"]) if "index" in options else ("s", seed)
+        if "task_id" in options:
+            match = _TASK_ID.fullmatch(options["task_id"])
+            if match is None:
+                return self._listed_by_id(split, options["task_id"])
+            split = match[1]  # type: ignore[assignment]  # the pattern allows only splits
+            stream, number, language = match[2], int(match[3]), match[6]
+            if match[4] is not None:
+                difficulty = (int(match[4]), int(match[5] or match[4]))
+        self._split = split
+        listed = self.tasks(split)
+        if listed is not None:
+            return self._listed(listed, split, stream, int(number or 0), language)
+        return self._sampled(split, stream, int(number or 0), self._levels(difficulty), language)
+
+    def _levels(self, difficulty: Difficulty | Sequence[int]) -> tuple[int, int]:
+        low, high = (difficulty, difficulty) if isinstance(difficulty, int) else difficulty
+        first, last = self.difficulties
+        if not first <= low <= high <= last:
+            raise ConfigError(
+                f"{self.env_id or type(self).__name__} has difficulty {first} to {last}, "
+                f"not {low} to {high}"
+            )
+        return low, high
+
+    def _sampled(
+        self, split: Split, stream: str, number: int, levels: tuple[int, int], language: str | None
+    ) -> Task:
+        """Redraw until the hash of the prompt falls in `split` (and the language is the one asked)."""
+        generator = named_rng(number, self.env_id, stream)
+        for _ in range(MAX_REDRAWS):
+            level = int(generator.integers(levels[0], levels[1] + 1))
+            task = self.sample(generator, level)
+            if split_of(task.prompt_hash) == split and language in (None, task.language):
+                low, high = levels
+                id_ = f"{split}/{stream}{number}@{low}" + (f"-{high}" if high != low else "")
+                id_ += f".{language}" if language else ""
+                return replace(task, id=id_, metadata={"difficulty": level, **task.metadata})
+        raise EnvironmentFailed(
+            f"{self.env_id or type(self).__name__}: {MAX_REDRAWS} draws gave no task of split "
+            f"'{split}'" + (f" in language '{language}'" if language else "") + ". "
+            "sample() must draw from a larger set"
+        )
+
+    def _listed(
+        self, listed: Sequence[Task], split: Split, stream: str, number: int, language: str | None
+    ) -> Task:
+        if language is not None:
+            listed = [t for t in listed if t.language == language]
+        if not listed:
+            raise EnvironmentFailed(f"{self.env_id}: split '{split}' holds no task")
+        if stream == "i" and number >= len(listed):
+            raise ConfigError(f"{self.env_id}: index {number} of split '{split}' of {len(listed)}")
+        index = number if stream == "i" else int(
+            named_rng(number, self.env_id, split).integers(len(listed))
+        )
+        task = listed[index]
+        return task if task.id else replace(task, id=f"{split}/i{index}")
+
+    def _listed_by_id(self, asked: Split, task_id: str) -> Task:
+        for split in (asked, *[s for s in SPLITS if s != asked]):
+            for task in self.tasks(split) or ():
+                if task.id == task_id:
+                    self._split = split
+                    return task
+        raise ConfigError(f"{self.env_id or type(self).__name__}: no task '{task_id}'")
+
+    def _info(self, stop_reason: str | None) -> Info:
+        assert self.task is not None
+        return {
+            "task_id": self.task.id,
+            "split": self._split,
+            "prompt_hash": self.task.prompt_hash,
+            "messages": [dict(m) for m in self._messages or self.task.messages],
+            "language": self.task.language,
+            "difficulty": self.task.metadata.get("difficulty"),
+            "stop_reason": stop_reason,
+        }
+
+
+class SingleTurnEnv(TextEnv):
+    """One question, one answer, one score. Ends terminated, never truncated.
+
+    Example:
+        >>> class Add(SingleTurnEnv):
+        ...     def sample(self, rng, difficulty):
+        ...         a, b = rng.integers(10**difficulty, size=2)
+        ...         return Task(prompt=f"What is {a} + {b}?", reference=str(a + b))
+    """
+
+    def grade(self, task: Task, completion: str) -> Score | float:
+        """Judge a whole completion (prefill included). A float is the component ``accuracy``.
+
+        The default compares the answer in ``<answer>…</answer>`` with the reference, as a number
+        or as text, and reports ``lenient_accuracy`` for the last answer anywhere.
+        """
+        strict = strict_answer(completion)
+        lenient = same_answer(lenient_answer(completion), task.reference)
+        return verdict(strict, correct=same_answer(strict, task.reference), lenient=lenient)
+
+    def _respond(self, task: Task, action: str) -> Turn:
+        result = self.grade(task, action)
+        score = result if isinstance(result, Score) else Score(value=float(result))
+        return Turn(score=score, done=True)
+
+
+def verdict(extracted: str | None, *, correct: bool, lenient: bool) -> Score:
+    """Return the `Score` of a verifiable answer: `correct` inside the tags, `lenient` anywhere.
+
+    ``lenient_accuracy`` is a measure (no recipe should train on it): it keeps learning the tags
+    apart from learning to reason.
+    """
+    return Score(
+        value=float(correct),
+        components={"accuracy": float(correct), "lenient_accuracy": float(lenient)},
+        status=Status.UNPARSABLE if extracted is None else Status.OK,
+        reason="no <answer>…</answer> behind the thoughts" if extracted is None else "",
+        extracted=extracted,
+    )
+
+
+class MultiTurnEnv(TextEnv):
+    """A conversation: `begin` opens it, `respond` answers each action until `done` or `max_turns`."""
+
+    max_turns = 8
+
+    def begin(self, task: Task) -> str:
+        """Return the first observation; by default the task's prompt."""
+        return task.messages[-1]["content"]
+
+    def respond(self, task: Task, action: str) -> Turn:
+        """Answer the policy's turn."""
+        raise NotImplementedError(f"{type(self).__name__} must define respond()")
+
+    def _begin(self, task: Task) -> str:
+        return self.begin(task)
+
+    def _respond(self, task: Task, action: str) -> Turn:
+        return self.respond(task, action)
+
+
+Sampler = Callable[[np.random.Generator, int], Task]
+Grader = Callable[[Task, str], Score | float]
+
+
+def single_turn(
+    env_id: str, *, difficulties: tuple[int, int] = (1, 1), grade: Grader | None = None
+) -> Callable[[Sampler], type[SingleTurnEnv]]:
+    """Make an environment of a function ``(rng, difficulty) -> Task``.
+
+    Args:
+        env_id: ``namespace/Name-vN``.
+        difficulties: the lowest and the highest level.
+        grade: judges a completion; by default the answer in the tags against the reference.
+
+    Example:
+        >>> @single_turn("acme/Add-v1")
+        ... def add(rng, difficulty):
+        ...     a, b = rng.integers(100, size=2)
+        ...     return Task(prompt=f"What is {a} + {b}?", reference=str(a + b))
+    """
+
+    def decorate(function: Sampler) -> type[SingleTurnEnv]:
+        def sample(self: SingleTurnEnv, rng: np.random.Generator, difficulty: int) -> Task:
+            return function(rng, difficulty)
+
+        body: dict[str, Any] = {
+            "sample": sample,
+            "env_id": env_id,
+            "difficulties": difficulties,
+            "__doc__": function.__doc__,
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+        }
+        if grade is not None:
+            judge = grade
+            body["grade"] = lambda self, task, completion: judge(task, completion)
+        return type(function.__name__, (SingleTurnEnv,), body)
+
+    return decorate

@@ -1,0 +1,71 @@
+"""`Task`: one question with its reference, and the split its prompt falls in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+from palestra.seeding import stable_hash
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as chat templates take it."""
+
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One question: what the policy sees, and what the grader needs.
+
+    Attributes:
+        prompt: the question, or a conversation that ends with the user's turn.
+        reference: what `grade` compares with; never shown to the policy.
+        metadata: anything else that a grader or a table wants (plain data).
+        system: a system prompt, rendered where the template has a place for one.
+        language: the language the chain of thought should be in (``en``, ``zh``), if any.
+        tools: tool schemas for the chat template.
+        id: set by the framework (the hash of the prompt) where the environment sets none.
+    """
+
+    prompt: str | list[Message]
+    reference: object = None
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+    system: str | None = None
+    language: str | None = None
+    tools: tuple[Mapping[str, object], ...] = ()
+    id: str = ""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation so far, system prompt first."""
+        head: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        if isinstance(self.prompt, str):
+            return [*head, {"role": "user", "content": self.prompt}]
+        return [*head, *self.prompt]
+
+    @property
+    def prompt_hash(self) -> str:
+        """16 hex digits that name the content of the prompt, whatever its white space and width."""
+        return prompt_hash("\n".join(m["content"] for m in self.messages))
+
+
+def prompt_hash(text: str) -> str:
+    """Hash a prompt after Unicode NFKC, case folding and squeezing white space."""
+    return stable_hash(re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold())
+
+
+def split_of(hash_: str) -> Split:
+    """Return the split that a prompt belongs to: 80% train, 10% validation, 10% test.
+
+    The prompt alone decides, so no seed, index or process can put a test question into training.
+    """
+    bucket = int(hash_, 16) % 10
+    return "train" if bucket < 8 else "validation" if bucket == 8 else "test"
