@@ -1,0 +1,1 @@
+"""Palestra: reasoning environments as plugins, and the DeepSeek-R1 recipe."""

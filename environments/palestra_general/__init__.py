@@ -1,0 +1,1 @@
+"""Palestra's general environments."""

@@ -1,0 +1,1 @@
+"""Palestra's math environments."""

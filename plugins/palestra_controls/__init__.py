@@ -1,0 +1,1 @@
+"""Controls for experiments: rewards that carry no information."""
