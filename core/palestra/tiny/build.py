@@ -10,10 +10,12 @@ import argparse
 import itertools
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from palestra.seeding import rng
 from palestra.tiny.corpus import Document, Noise, Source, documents
 from palestra.tiny.tokenizer import ASSISTANT, END, USER, build_tokenizer
 
@@ -35,7 +37,7 @@ class Size:
     batch: int = 64
 
 
-BASE = Size(hidden=96, layers=4, feed_forward=256, steps=4000, learning_rate=2e-3)
+BASE = Size(hidden=96, layers=4, feed_forward=256, steps=5000, learning_rate=2e-3)
 STUDENT = Size(hidden=64, layers=2, feed_forward=160, steps=3000, learning_rate=3e-3)
 LONGEST = 160  # tokens of a document
 
@@ -46,9 +48,9 @@ def sources() -> list[Source]:
 
     make = get_registry().make_env
     return [
-        Source(env=make("math/Arithmetic-v1"), levels=(0.3, 0.3, 0.25, 0.15), weight=0.5),
-        Source(env=make("logic/Ordering-v1"), levels=(0.4, 0.35, 0.25), weight=0.35),
-        Source(env=make("general/Instructions-v1"), levels=(0.5, 0.5), weight=0.15),
+        Source(env=make("math/Arithmetic-v1"), levels=(0.35, 0.4, 0.25), weight=0.55),
+        Source(env=make("logic/Ordering-v1"), levels=(0.4, 0.35, 0.25), weight=0.33),
+        Source(env=make("general/Instructions-v1"), levels=(0.5, 0.5), weight=0.12),
     ]
 
 
@@ -63,7 +65,7 @@ def build(output: Path, seed: int = 0) -> None:
         train(folder, size, corpus(1), seed)
 
 
-def train(folder: Path, size: Size, corpus: itertools.chain[Document] | object, seed: int) -> None:
+def train(folder: Path, size: Size, corpus: Iterator[Document], seed: int) -> None:
     """Train one model on the corpus and save it beside its tokenizer."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -89,17 +91,18 @@ def train(folder: Path, size: Size, corpus: itertools.chain[Document] | object, 
         model.parameters(), lr=size.learning_rate, betas=(0.9, 0.95), weight_decay=0.01
     )
     started = time.monotonic()
+    batches = _batches(tokenizer, corpus, size.batch, seed)
     for step in range(size.steps):
         for group in optimizer.param_groups:
             group["lr"] = size.learning_rate * _schedule(step, size.steps)
-        batch = list(itertools.islice(corpus, size.batch))  # type: ignore[call-overload]
-        loss = _loss(model, tokenizer, batch)
+        loss = _loss(model, next(batches))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         if step % 200 == 0 or step == size.steps - 1:
-            print(f"{folder.name} step {step} loss {loss.item():.3f} {time.monotonic() - started:.0f}s", flush=True)
+            seconds = time.monotonic() - started
+            print(f"{folder.name} step {step} loss {loss.item():.3f} {seconds:.0f}s", flush=True)
     model.save_pretrained(folder)
 
 
@@ -108,17 +111,26 @@ def _schedule(step: int, steps: int) -> float:
     return warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
 
 
-def _loss(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, batch: list[Document]
-) -> Tensor:
+def _batches(
+    tokenizer: PreTrainedTokenizerBase, corpus: Iterator[Document], size: int, seed: int
+) -> Iterator[list[list[int]]]:
+    """Yield batches of documents of like length, so that little of a batch is padding."""
+    order = rng(seed, "tiny", "batches")
+    while True:
+        pool = [
+            tokenizer.encode(f"{USER}{d.prompt}{ASSISTANT}{d.completion}{END}")[:LONGEST]
+            for d in itertools.islice(corpus, 16 * size)
+        ]
+        pool.sort(key=len)
+        for i in order.permutation(16):
+            yield pool[i * size : (i + 1) * size]
+
+
+def _loss(model: LlamaForCausalLM, rows: list[list[int]]) -> Tensor:
     import torch
 
-    rows = [
-        tokenizer.encode(f"{USER}{d.prompt}{ASSISTANT}{d.completion}{END}")[:LONGEST]
-        for d in batch
-    ]
     width = max(map(len, rows))
-    ids = torch.full((len(rows), width), tokenizer.pad_token_id or 0)
+    ids = torch.full((len(rows), width), model.config.pad_token_id or 0)
     labels = torch.full((len(rows), width), -100)
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)

@@ -43,12 +43,12 @@ class Source:
 class Noise:
     """How far the corpus is from what RL will want (shares of the documents they apply to)."""
 
-    bare: float = 0.40  # answers without any working
-    bare_wrong: float = 0.80
-    tagged: float = 0.25  # of the worked ones: the full format
+    bare: float = 0.33  # answers without any working
+    bare_wrong: float = 0.75
+    tagged: float = 0.35  # of the worked ones: the full format
     thoughts_only: float = 0.25  # of the worked ones: <think> tags, no <answer> tags
-    corrupted: float = 0.85  # of the worked ones
-    symbol_error: float = 0.12  # of the symbols of a corrupted solution
+    corrupted: float = 0.75  # of the worked ones
+    symbol_error: float = 0.08  # of the symbols of a corrupted solution
     wrong_language: float = 0.25
     mixed_language: float = 0.30
     check: float = 0.25  # of the corrupted lines: put right behind a "wait"

@@ -1,0 +1,1 @@
+"""The command line: a module a noun or verb, heavy imports inside the functions."""

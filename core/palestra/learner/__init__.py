@@ -1,0 +1,1 @@
+"""The learner: log-probs, gradient and optimizer steps under Accelerate, and checkpoints."""

@@ -1,0 +1,334 @@
+"""The learner: fills in log-probs, and turns a batch and a loss into one optimizer step.
+
+Accelerate owns devices, processes and precision. Only the learner knows of micro-batches and
+processes, and it undoes the mean that data-parallel wrappers take: the gradient is that of the
+whole update's loss, however it was cut.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from palestra.errors import TrainingError
+from palestra.learner.logprobs import Policy, padded
+from palestra.learner.packing import deal, micro_batches
+from palestra.optimizers.base import Loss, Outputs
+from palestra.optimizers.batch import Batch
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from palestra.stages.config import OptimConfig
+
+LossFunction = Callable[[Outputs, Batch], Loss]
+
+MISMATCH_LIMIT = 0.1
+"""Mean difference of sampler and trainer log-probs above which a run stops (nats a token)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerConfig:
+    """What the learner needs to know beside the model.
+
+    Attributes:
+        optim: the torch optimizer and its schedule.
+        total_updates: optimizer steps of the stage, which the schedule ends with.
+        token_budget: tokens of a micro-batch, padding included.
+        temperature: of the sampler, which every log-prob is under.
+        reference_every: updates between refreshes of the reference; 0 never.
+        keep_reference: whether anything needs a reference.
+        entropy: whether the optimizer needs exact entropies.
+        skip_zero_advantage: whether sequences without advantage may be left out.
+    """
+
+    optim: OptimConfig
+    total_updates: int
+    token_budget: int = 8192
+    temperature: float = 1.0
+    reference_every: int = 0
+    keep_reference: bool = False
+    entropy: bool = False
+    skip_zero_advantage: bool = False
+
+
+class Learner:
+    """Trains one policy.
+
+    Args:
+        model: a causal LM; trained in place.
+        accelerator: devices, processes, precision.
+        config: see `LearnerConfig`.
+        pad: id that fills micro-batches up.
+        rescue: where a batch that gave a NaN is saved.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        accelerator: Accelerator,
+        config: LearnerConfig,
+        pad: int,
+        rescue: Path | None = None,
+    ) -> None:
+        self.config = config
+        self.accelerator = accelerator
+        self.updates = 0
+        self._pad = pad
+        self._rescue = rescue
+        optim = config.optim
+        torch_optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=optim.learning_rate,
+            betas=optim.betas,
+            eps=optim.eps,
+            weight_decay=optim.weight_decay,
+        )
+        self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
+        self._reference = self._frozen_copy() if config.keep_reference else None
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """The live model, without wrappers."""
+        return self.accelerator.unwrap_model(self._policy).model
+
+    # -- log-probs ------------------------------------------------------------------------------
+
+    def annotate(self, rollout: Batch, fields: frozenset[str]) -> Batch:
+        """Fill in ``old_logprobs`` and ``ref_logprobs`` where asked, without gradient.
+
+        Every process computes its share; all end with the whole.
+        """
+        passes = {"old_logprobs": self._policy, "ref_logprobs": self._reference}
+        added: dict[str, Tensor] = {}
+        for name in sorted(fields & passes.keys()):
+            module = passes[name]
+            assert module is not None, f"{name} asked for, but the learner keeps no reference"
+            added[name] = self._logprobs(module, rollout)
+        return rollout.with_fields(added)
+
+    @torch.no_grad()
+    def _logprobs(self, module: torch.nn.Module, rollout: Batch) -> Tensor:
+        hands = deal([len(ids) for ids in rollout.token_ids], self.accelerator.num_processes)
+        rows = hands[self.accelerator.process_index]
+        starts = torch.cumsum(rollout.lengths_S, 0) - rollout.lengths_S
+        out = torch.zeros(len(rollout.sequence_T))
+        bare = self.accelerator.unwrap_model(module)
+        for micro in self._micro_batches(rollout, rows):
+            now, _ = bare(
+                *padded(rollout.select(micro), self._pad, self.accelerator.device),
+                self.config.temperature,
+                False,
+            )
+            tokens = [
+                t
+                for r in micro
+                for t in range(int(starts[r]), int(starts[r] + rollout.lengths_S[r]))
+            ]
+            out[torch.tensor(tokens)] = now.float().cpu()
+        if self.accelerator.num_processes > 1:
+            out = self.accelerator.reduce(out.to(self.accelerator.device), "sum").cpu()
+        return out
+
+    def _micro_batches(self, batch: Batch, rows: list[int]) -> list[list[int]]:
+        lengths = [len(batch.token_ids[r]) for r in rows]
+        return [
+            [rows[i] for i in micro] for micro in micro_batches(lengths, self.config.token_budget)
+        ]
+
+    # -- one update -----------------------------------------------------------------------------
+
+    def update(self, batch: Batch, loss: LossFunction) -> dict[str, float]:
+        """Take one optimizer step on `batch`, and return its metrics.
+
+        Processes share the sequences; those without advantage are skipped where the loss allows,
+        though their tokens stay in the totals.
+
+        Raises:
+            TrainingError: the loss or the gradient is not finite; the batch is saved, and the
+                weights are as they were.
+        """
+        self._policy.train()
+        micros = self._my_share(batch)
+        sums = _Sums()
+        for number, rows in enumerate(micros):
+            last = number == len(micros) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self._policy):
+                self._backward(batch, rows, loss, sums)
+        grad_norm = self.accelerator.clip_grad_norm_(
+            self._policy.parameters(), self.config.optim.max_grad_norm
+        )
+        metrics = sums.reduced(self.accelerator, batch)
+        metrics["grad_norm"] = float(grad_norm) if grad_norm is not None else math.nan
+        self._require_finite(metrics, batch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = metrics["learning_rate"] = learning_rate(
+                self.config.optim, self.updates, self.config.total_updates
+            )
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        self.updates += 1
+        if self._reference is not None and self.config.reference_every:
+            if self.updates % self.config.reference_every == 0:
+                self._reference = self._frozen_copy()
+        return metrics
+
+    def _my_share(self, batch: Batch) -> list[list[int]]:
+        """Return this process's micro-batches; all processes have equally many (empty ones last)."""
+        rows = list(range(len(batch)))
+        if self.config.skip_zero_advantage and "advantages" in batch.fields:
+            weight = torch.zeros(len(batch)).index_add(
+                0, batch.sequence_T, batch["advantages"].abs().float()
+            )
+            rows = [r for r in rows if weight[r] > 0]
+        hands = deal([len(batch.token_ids[r]) for r in rows], self.accelerator.num_processes)
+        shares = [self._micro_batches(batch, [rows[i] for i in hand]) for hand in hands]
+        most = max(1, *(len(share) for share in shares)) if len(shares) > 1 else len(shares[0])
+        mine = shares[self.accelerator.process_index]
+        return mine + [[] for _ in range(max(most, 1) - len(mine))]
+
+    def _backward(self, batch: Batch, rows: list[int], loss: LossFunction, sums: _Sums) -> None:
+        empty = not rows  # another process has one more micro-batch: run along, add nothing
+        micro = batch.select(rows or [0])
+        logprobs, entropy = self._policy(
+            *padded(micro, self._pad, self.accelerator.device),
+            self.config.temperature,
+            self.config.entropy,
+        )
+        if empty:
+            self.accelerator.backward(logprobs.sum() * 0.0)
+            return
+        micro = _on(micro, logprobs.device)
+        if "old_logprobs" not in micro.fields:  # on policy: the current ones, without gradient
+            micro = micro.with_fields({"old_logprobs": logprobs.detach()})
+        result = loss(Outputs(logprobs=logprobs, entropy=entropy), micro)
+        # The data-parallel wrapper averages over processes; a sum is what we want.
+        self.accelerator.backward(result.value * self.accelerator.num_processes)
+        sums.add(result, logprobs.detach(), micro)
+
+    def _require_finite(self, metrics: dict[str, float], batch: Batch) -> None:
+        bad = [name for name in ("loss", "grad_norm") if not math.isfinite(metrics[name])]
+        if not bad:
+            return
+        self._optimizer.zero_grad()
+        saved = ""
+        if self._rescue is not None and self.accelerator.is_main_process:
+            torch.save({"batch": batch, "metrics": metrics}, self._rescue)
+            saved = f" The batch is saved in {self._rescue}."
+        raise TrainingError(
+            f"{' and '.join(bad)} not finite at update {self.updates + 1}: "
+            f"{', '.join(f'{n}={metrics[n]}' for n in bad)}. The weights are as they were before."
+            f"{saved} Try a smaller learning_rate or max_grad_norm, or engine.precision: fp32"
+        )
+
+    # -- weights and state ----------------------------------------------------------------------
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the policy's weights under their Hugging Face names, tied heads included."""
+        yield from self.model.state_dict().items()
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write ``model/`` (a Hugging Face folder) and ``learner.pt`` into `folder`."""
+        self.model.save_pretrained(folder / "model")
+        tokenizer.save_pretrained(folder / "model")
+        torch.save(self._state(), folder / "learner.pt")
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote; the weights too."""
+        from safetensors.torch import load_model
+
+        state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
+        load_model(self.model, folder / "model" / "model.safetensors", strict=False)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+        if state["reference"] is not None and self._reference is not None:
+            self._reference.load_state_dict(state["reference"])
+
+    def _state(self) -> dict[str, Any]:
+        reference = self._reference.state_dict() if self._reference is not None else None
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "updates": self.updates,
+            "reference": reference,
+        }
+
+    def _frozen_copy(self) -> Policy:
+        frozen = copy.deepcopy(self.accelerator.unwrap_model(self._policy))
+        return frozen.eval().requires_grad_(False)
+
+
+class _Sums:
+    """Sums over this process's micro-batches, made into the update's metrics at the end."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {"loss": 0.0}
+
+    def add(self, result: Loss, logprobs: Tensor, batch: Batch) -> None:
+        gap = (logprobs - batch.sampler_logprobs_T).abs()
+        self._add("loss", float(result.value.detach()))
+        self._add("tokens_trained", float(len(logprobs)))
+        self._add("sampler_gap", float(gap.sum()))
+        for name, value in result.metrics.items():
+            self._add(name, float(value.detach().sum()))
+
+    def _add(self, name: str, value: float) -> None:
+        self.values[name] = self.values.get(name, 0.0) + value
+
+    def reduced(self, accelerator: Accelerator, batch: Batch) -> dict[str, float]:
+        """Sum over processes, and divide what is a mean by the update's tokens."""
+        totals = dict(self.values)
+        if accelerator.num_processes > 1:
+            from accelerate.utils import gather_object
+
+            totals = {}
+            for part in gather_object([self.values]):
+                for name, value in part.items():
+                    totals[name] = totals.get(name, 0.0) + value
+        trained = totals.pop("tokens_trained", 0.0)
+        gap = totals.pop("sampler_gap", 0.0)
+        metrics = {
+            name: value if name == "loss" else value / batch.total.tokens
+            for name, value in totals.items()
+        }
+        metrics["sampler_gap"] = gap / trained if trained else 0.0
+        metrics["tokens_trained"] = trained
+        return metrics
+
+
+def learning_rate(optim: OptimConfig, update: int, total: int) -> float:
+    """Return the rate of the update number `update` (from 0) of `total`."""
+    if update < optim.warmup_steps:
+        return optim.learning_rate * (update + 1) / optim.warmup_steps
+    if optim.schedule == "constant":
+        return optim.learning_rate
+    done = (update - optim.warmup_steps) / max(1, total - optim.warmup_steps)
+    fall = 1 - done if optim.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done))
+    return optim.learning_rate * (optim.min_lr_ratio + (1 - optim.min_lr_ratio) * fall)
+
+
+def supervised_loss(now: Outputs, batch: Batch) -> Loss:
+    """Cross entropy over completion tokens, averaged over the update's."""
+    return Loss(value=-now.logprobs.sum() / batch.total.tokens)
+
+
+def _on(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    from dataclasses import fields, replace
+
+    moved: dict[str, Any] = {
+        f.name: value.to(device)
+        for f in fields(batch)
+        if isinstance(value := getattr(batch, f.name), Tensor)
+    }
+    moved["fields"] = {name: value.to(device) for name, value in batch.fields.items()}
+    return replace(batch, **moved)

@@ -1,0 +1,102 @@
+"""Log-probs of given tokens, without a tensor of logits over prompt and padding.
+
+The backbone gives hidden states, the fused linear cross entropy turns those in front of a policy
+token into log-probs. Models whose logits are more than ``hidden @ head`` (scaled, capped, biased)
+are found out on the first batch and go through their own logits.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear_cross_entropy
+from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
+
+from palestra.optimizers.batch import Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_LOG = logging.getLogger("palestra")
+_CLOSE = 1e-3  # hidden @ head against the model's own logits, in float32
+
+
+class Policy(nn.Module):
+    """Wraps a causal LM so that one `forward` gives the log-probs of a micro-batch's tokens.
+
+    Data-parallel wrappers see this module's `forward`, so their hooks run.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        self._fused: bool | None = None
+
+    def forward(
+        self, ids: Tensor, rows_T: Tensor, columns_T: Tensor, temperature: float, entropy: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return (T,) log-probs under softmax(logits / temperature), and their exact entropy.
+
+        Args:
+            ids: (B, L) right-padded: with causal attention, padding behind changes nothing before.
+            rows_T: row of each policy token.
+            columns_T: its column; the hidden state one to the left predicts it.
+            temperature: divides the logits.
+            entropy: whether to return (T,) entropies too.
+        """
+        targets = ids[rows_T, columns_T]
+        head = self.model.get_output_embeddings()
+        backbone = self.model.base_model
+        if self._fused is None:
+            self._fused = self._is_plain(ids, head)
+        if not self._fused:
+            logits_T = self.model(input_ids=ids, use_cache=False).logits[rows_T, columns_T - 1]
+            all_T = (logits_T.float() / temperature).log_softmax(-1)
+            chosen = all_T.gather(-1, targets[:, None]).squeeze(-1)
+            return chosen, -(all_T.exp() * all_T).sum(-1) if entropy else None
+        hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state
+        hidden_T = hidden[rows_T, columns_T - 1] / temperature
+        exact = None
+        if entropy:
+            all_T = head(hidden_T).float().log_softmax(-1)
+            exact = -(all_T.exp() * all_T).sum(-1)
+        loss = linear_cross_entropy(
+            hidden_T,
+            head.weight,
+            targets,
+            reduction="none",
+            options=LinearCrossEntropyOptions(),
+        )
+        return -loss, exact
+
+    @torch.no_grad()
+    def _is_plain(self, ids: Tensor, head: nn.Module | None) -> bool:
+        """Whether the logits are hidden @ head and nothing else, tried on a few tokens."""
+        if head is None or getattr(head, "bias", None) is not None:
+            return False
+        few = ids[:2, :32]
+        hidden = self.model.base_model(input_ids=few, use_cache=False).last_hidden_state
+        own = self.model(input_ids=few, use_cache=False).logits
+        plain = hidden.shape[-1] == head.weight.shape[-1] and torch.allclose(
+            (hidden @ head.weight.T).float(), own.float(), atol=_CLOSE, rtol=_CLOSE
+        )
+        if not plain:
+            _LOG.info("logits are not hidden @ head for this model: log-probs go through logits")
+        return plain
+
+
+def padded(batch: Batch, pad: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a micro-batch as (B, L) ids and the (T,) rows and columns of its policy tokens."""
+    width = max(len(ids) for ids in batch.token_ids)
+    out = torch.full((len(batch), width), pad, dtype=torch.long)
+    rows: list[Tensor] = []
+    columns: list[Tensor] = []
+    for row, (ids, mask) in enumerate(zip(batch.token_ids, batch.loss_mask, strict=True)):
+        out[row, : len(ids)] = torch.from_numpy(ids)
+        own = torch.from_numpy(mask).nonzero().squeeze(1)
+        rows.append(torch.full_like(own, row))
+        columns.append(own)
+    return out.to(device), torch.cat(rows).to(device), torch.cat(columns).to(device)

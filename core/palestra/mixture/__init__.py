@@ -1,0 +1,1 @@
+"""Mixtures: weighted sources of tasks, drawn deterministically."""

@@ -1,0 +1,1 @@
+from palestra.stages.config import MixtureConfig, SourceConfig

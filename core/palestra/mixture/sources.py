@@ -1,0 +1,50 @@
+"""A mixture's sources: environments made ready, each with its own rewards."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from palestra.envs import TextEnv
+from palestra.plugins.registry import Registry
+from palestra.rewards.base import RewardSum
+from palestra.mixture.config import MixtureConfig, SourceConfig
+
+
+class Source:
+    """One environment of a mixture.
+
+    Args:
+        config: what the recipe says of it.
+        registry: where the environment and its reward models come from.
+        where: how errors name it, as in ``mixtures.reasoning.sources.0``.
+    """
+
+    def __init__(self, config: SourceConfig, registry: Registry, where: str) -> None:
+        self.config = config
+        self.where = where
+        self._registry = registry
+        self._prototype = registry.make_env(config.env, **config.kwargs)
+        self.rewards = RewardSum(config.rewards, registry, f"{where} ({config.env})")
+        self.options: dict[str, Any] = {"split": config.split}
+        if config.difficulty is not None:
+            self.options["difficulty"] = config.difficulty
+        if config.language is not None:
+            self.options["language"] = config.language
+
+    def env(self) -> TextEnv:
+        """Return an environment for one episode.
+
+        Single-turn environments keep nothing between turns, so a shallow copy shares their data;
+        a conversation gets an instance of its own.
+        """
+        if self._prototype.max_turns == 1:
+            return copy.copy(self._prototype)
+        return self._registry.make_env(self.config.env, **self.config.kwargs)
+
+
+def make_sources(config: MixtureConfig, registry: Registry, where: str) -> list[Source]:
+    """Return the sources of a mixture, in the order of the recipe."""
+    return [
+        Source(source, registry, f"{where}.sources.{i}") for i, source in enumerate(config.sources)
+    ]

@@ -1,0 +1,1 @@
+"""Policy optimizers: from groups of rewards to a loss."""

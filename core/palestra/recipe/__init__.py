@@ -1,0 +1,1 @@
+"""Recipes: a graph of stages in YAML, checked before anything loads."""

@@ -1,0 +1,522 @@
+"""`Recipe`, and `load_recipe`, which reads one and says every mistake with its file and line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, PrivateAttr, SerializeAsAny, ValidationError
+from pydantic_core import ErrorDetails
+
+from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
+from palestra.plugins.registry import Kind, get_registry
+from palestra.recipe.document import (
+    Document,
+    KeyPath,
+    parse_document,
+    parse_value,
+    read_text,
+    yaml_dumper,
+)
+from palestra.recipe.models import ModelRef, resolve_model
+from palestra.stages.config import (
+    BUILTIN_STAGES,
+    ConfigModel,
+    EvalConfig,
+    MixtureConfig,
+    PluginBlock,
+    StageConfig,
+)
+
+M = TypeVar("M", bound=BaseModel)
+MODEL_PATTERNS = ("tiny", "other")
+
+
+class SamplerConfig(PluginBlock):
+    """The sampler, ``{type: transformers, max_batch: 512}``; other options are its plugin's own."""
+
+    type: str = "transformers"
+    """Name of the sampler."""
+
+    max_batch: int = Field(default=512, ge=1)
+    """Completions that are generated at once."""
+
+
+class EngineConfig(ConfigModel):
+    """How a run uses the machine."""
+
+    sampler: SamplerConfig = Field(default_factory=SamplerConfig)
+    """What generates completions."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the forward and backward passes."""
+
+    token_budget: int = Field(default=8192, ge=1)
+    """Tokens, padding included, in a micro-batch."""
+
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads; as many as there are cores where absent."""
+
+
+class Recipe(ConfigModel):
+    """A graph of stages, as `load_recipe` made it: every default filled in, every path absolute."""
+
+    name: str = Field(min_length=1)
+    """Name of the recipe; its file's name where absent."""
+
+    description: str = ""
+    """One line for `palestra recipes ls`."""
+
+    model: str
+    """The base model: ``tiny``, a folder, or a hub id."""
+
+    student: str | None = None
+    """The model to distil into, named as `model` is."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything that is drawn."""
+
+    plugins: list[str] = Field(default_factory=list[str])
+    """Local plugin files, relative to the recipe."""
+
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+    """How the run uses the machine."""
+
+    mixtures: dict[str, MixtureConfig] = Field(default_factory=dict[str, MixtureConfig])
+    """Named mixtures of environments."""
+
+    eval: EvalConfig | None = None
+    """What a stage's `eval` takes for keys that it does not have."""
+
+    stages: Annotated[dict[str, SerializeAsAny[StageConfig]], Field(min_length=1)]
+    """The stages, in the order in which they run."""
+
+    _document: Document | None = PrivateAttr(default=None)
+    _model_defaults: list[tuple[str, object]] = PrivateAttr(
+        default_factory=list[tuple[str, object]]
+    )
+
+    def problem(self, path: KeyPath, message: str) -> str:
+        """Return one line: where `path` was written (``recipe.yaml:14``), and what is wrong."""
+        document = self._document if self._document is not None else Document({}, self.name)
+        return document.problem(path, message)
+
+    @property
+    def model_defaults(self) -> list[tuple[str, object]]:
+        """What `when_model` set: dotted path and value of each."""
+        return list(self._model_defaults)
+
+    @property
+    def model_ref(self) -> ModelRef:
+        """The base model, resolved."""
+        return resolve_model(self.model)
+
+    @property
+    def student_ref(self) -> ModelRef | None:
+        """The student, resolved, if the recipe has one."""
+        return resolve_model(self.student) if self.student is not None else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the resolved recipe as plain data, as `load_recipe` would read it again."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML: loading it gives the same recipe."""
+        return yaml.dump(
+            self.as_dict(), Dumper=yaml_dumper(), sort_keys=False, allow_unicode=True, width=100
+        )
+
+
+def load_recipe(
+    name_or_path: str | os.PathLike[str], overrides: Sequence[str] = (), seed: int | None = None
+) -> Recipe:
+    """Read a recipe and check all that can be checked without loading a model.
+
+    Args:
+        name_or_path: the name of a shipped recipe, or a YAML file.
+        overrides: ``a.b.c=VALUE``, the value in YAML; lists by index, ``data.0.limit=5``.
+        seed: the recipe's seed instead of its own.
+
+    Raises:
+        NotFound: no such recipe.
+        ConfigError: the recipe is wrong; one line for each mistake, with file and line.
+    """
+    document, folder, stem = _read(name_or_path)
+    changes = [_parse_override(text) for text in overrides]
+    if seed is not None:
+        changes.append((("seed",), seed, f"--seed {seed}"))
+    problems = list(document.problems)
+    defaults = _apply_model_defaults(document, changes, problems)
+    for path, value, origin in changes:
+        if path[0] == "when_model":
+            problems.append(f"{origin}: set the keys themselves, not their defaults")
+            continue
+        try:
+            document.put(path, value, origin)
+        except ConfigError as exc:
+            problems.append(f"{origin}: {exc}")
+    _resolve_paths(document, folder)
+    recipe = _build(document, stem, problems)
+    if recipe is None or problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+    recipe._document = document  # pyright: ignore[reportPrivateUsage]
+    recipe._model_defaults = defaults  # pyright: ignore[reportPrivateUsage]
+
+    from palestra.recipe.graph import validate_graph  # graph is about Recipes, so it imports us
+
+    validate_graph(recipe)
+    return recipe
+
+
+def shipped_recipes() -> list[tuple[str, str]]:
+    """Return name and description of every recipe in the package."""
+    found: list[tuple[str, str]] = []
+    for file in sorted(_shipped().glob("*.yaml")):
+        document = parse_document(read_text(file, file.name), file.name)
+        found.append((file.stem, str(document.data.get("description", ""))))
+    return found
+
+
+def recipe_text(name_or_path: str | os.PathLike[str]) -> str:
+    """Return a recipe's YAML as it was written, comments and all."""
+    path, label = _find(name_or_path)
+    return read_text(path, label)
+
+
+def _shipped() -> Path:
+    return Path(str(resources.files("palestra.recipe"))) / "shipped"
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str]:
+    text = os.fspath(name_or_path)
+    shipped = _shipped() / f"{text}.yaml"
+    is_name = os.sep not in text and not text.endswith((".yaml", ".yml"))
+    if is_name and shipped.is_file():
+        return shipped, shipped.name
+    path = Path(text).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"'{text}' is a folder; a recipe is a YAML file")
+    if path.is_file() or path.exists():
+        return path, text
+    names = [file.stem for file in sorted(_shipped().glob("*.yaml"))]
+    listed = f"Shipped: {', '.join(names) or 'none'}. See: palestra recipes ls"
+    what = f"no recipe '{text}'" if is_name else f"no recipe file '{text}'"
+    raise NotFound(f"{what}.{did_you_mean(Path(text).stem, names)} {listed}")
+
+
+def _read(name_or_path: str | os.PathLike[str]) -> tuple[Document, Path, str]:
+    path, label = _find(name_or_path)
+    return parse_document(read_text(path, label), label), path.resolve().parent, path.stem
+
+
+Change = tuple[KeyPath, object, str]
+
+
+def _parse_override(text: str) -> Change:
+    key, equals, value = text.partition("=")
+    origin = f"--set {text}"
+    if not equals or not key or not all(part.strip() for part in key.split(".")):
+        raise ConfigError(f"{origin}: should be KEY=VALUE, as in stages.zero.steps=50")
+    return tuple(part.strip() for part in key.split(".")), parse_value(value, origin), origin
+
+
+def _apply_model_defaults(
+    document: Document, changes: list[Change], problems: list[str]
+) -> list[tuple[str, object]]:
+    """Merge the part of `when_model` that the model asks for; it is gone afterwards."""
+    for path, value, origin in changes:
+        if path == ("model",):
+            document.put(path, value, origin)
+    blocks = document.data.pop("when_model", None)
+    if blocks is None:
+        return []
+    if not isinstance(blocks, dict):
+        problems.append(document.problem(("when_model",), "should be a mapping"))
+        return []
+    table = cast("dict[str, Any]", blocks)
+    for key in table:
+        if key not in MODEL_PATTERNS:
+            hint = f"unknown key.{did_you_mean(str(key), MODEL_PATTERNS)} It takes: tiny, other"
+            problems.append(document.problem(("when_model", key), hint))
+    pattern = "tiny" if document.data.get("model") == "tiny" else "other"
+    block = table.get(pattern)
+    if block is None:
+        return []
+    source: KeyPath = ("when_model", pattern)
+    if not isinstance(block, dict):
+        problems.append(document.problem(source, "should be a mapping"))
+        return []
+    defaults: list[tuple[str, object]] = []
+    for key, value in cast("dict[str, Any]", block).items():
+        try:
+            defaults += document.merge(tuple(str(key).split(".")), value, (*source, key))
+        except ConfigError as exc:
+            problems.append(document.problem((*source, key), str(exc)))
+    return defaults
+
+
+def _resolve_paths(document: Document, folder: Path) -> None:
+    """Make paths absolute: from the recipe's folder, or from here where ``--set`` named them."""
+
+    def resolved(path: KeyPath, value: str) -> str:
+        base = Path.cwd() if document.where(path).startswith("--") else folder
+        return str((base / Path(value).expanduser()).resolve())
+
+    def each(holder: Any, key: Any, path: KeyPath, when: Callable[[str], bool]) -> None:
+        items: Any = holder
+        value = items[key] if isinstance(items, list) else items.get(key)
+        if isinstance(value, str) and when(value):
+            items[key] = resolved((*path, key), value)
+
+    data = document.data
+    for key in ("model", "student"):
+        each(data, key, (), lambda v, k=key: v.startswith(".") or Path(resolved((k,), v)).is_dir())
+    plugins = data.get("plugins")
+    if isinstance(plugins, list):
+        for index in range(len(cast("list[Any]", plugins))):
+            each(plugins, index, ("plugins",), bool)
+    for name, stage in _mappings(data.get("stages")):
+        each(stage, "prompt", ("stages", name), lambda v: v.endswith(".jinja"))
+        items = stage.get("data")
+        for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else []):
+            if isinstance(item, dict):
+                each(item, "file", ("stages", name, "data", index), bool)
+
+
+def _mappings(value: object) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(value, dict):
+        for name, inner in cast("dict[str, Any]", value).items():
+            if isinstance(inner, dict):
+                yield name, cast("dict[str, Any]", inner)
+
+
+def _build(document: Document, stem: str, problems: list[str]) -> Recipe | None:
+    """Validate the document's data; what is wrong goes to `problems`."""
+    data = {"name": stem, **document.data}
+    _add_local_plugins(document, problems)
+    _resolve_sampler(document, data, problems)
+    raw_stages = data.get("stages")
+    stages: dict[str, StageConfig] = {}
+    if isinstance(raw_stages, dict):
+        for name, raw in cast("dict[str, Any]", raw_stages).items():
+            stage = _build_stage(document, str(name), raw, problems)
+            if stage is not None:
+                stages[str(name)] = stage
+        data["stages"] = stages if stages or not raw_stages else _placeholder()
+    recipe = _validate(Recipe, data, (), document, problems)
+    if recipe is None:
+        return None
+    for name, stage in recipe.stages.items():
+        has_own = "eval" in stage.model_fields_set or not stage.inherits_eval
+        if recipe.eval is not None and not has_own:
+            recipe.stages[name] = stage.model_copy(update={"eval": recipe.eval})
+            document.origins[("stages", name, "eval")] = document.where(("eval",))
+    return recipe
+
+
+def _placeholder() -> dict[str, StageConfig]:
+    """Return stages that let the rest of a recipe be checked when every stage is wrong."""
+    return {"base": BUILTIN_STAGES["evaluate"](type="evaluate", init_from="base")}
+
+
+def _add_local_plugins(document: Document, problems: list[str]) -> None:
+    plugins = document.data.get("plugins")
+    if not isinstance(plugins, list):
+        return
+    for index, plugin in enumerate(cast("list[Any]", plugins)):
+        if not isinstance(plugin, str):
+            continue
+        try:
+            if not Path(plugin).is_file():
+                raise ConfigError(f"no plugin file at {plugin}")
+            get_registry().add_local(Path(plugin))
+        except PalestraError as exc:
+            problems.append(document.problem(("plugins", index), str(exc)))
+
+
+def _build_stage(
+    document: Document, name: str, raw: Any, problems: list[str]
+) -> StageConfig | None:
+    path: KeyPath = ("stages", name)
+    if not isinstance(raw, dict):
+        problems.append(document.problem(path, "should be a mapping"))
+        return None
+    values = dict(cast("dict[str, Any]", raw))
+    config = _stage_class(document, path, values.get("type"), problems)
+    if config is None:
+        return None
+    shared, own = document.data.get("eval"), values.get("eval")
+    if isinstance(shared, dict) and isinstance(own, dict):
+        for key in cast("dict[str, Any]", shared):
+            if key not in own:
+                document.origins[(*path, "eval", key)] = document.where(("eval", key))
+        values["eval"] = {**cast("dict[str, Any]", shared), **cast("dict[str, Any]", own)}
+    if "optimizer" in config.model_fields:
+        block: Any = values.get("optimizer", {})
+        if isinstance(block, dict):
+            block = {"type": "grpo", **cast("dict[str, Any]", block)}
+        values["optimizer"], plugin_config = _resolve_block(
+            document, (*path, "optimizer"), block, Kind.POLICY_OPTIMIZER, problems
+        )
+        _check_group_size(document, path, values, plugin_config, problems)
+    return _validate(config, values, path, document, problems)
+
+
+def _check_group_size(
+    document: Document,
+    path: KeyPath,
+    values: dict[str, Any],
+    plugin_config: type[BaseModel] | None,
+    problems: list[str],
+) -> None:
+    smallest = getattr(plugin_config, "min_group_size", 1)
+    size = values.get("group_size")
+    if isinstance(size, int) and isinstance(smallest, int) and 1 <= size < smallest:
+        message = (
+            f"should be at least {smallest} with {values['optimizer']['type']}, not {size}: "
+            "its advantages compare the members of a group"
+        )
+        problems.append(document.problem((*path, "group_size"), message))
+
+
+def _stage_class(
+    document: Document, path: KeyPath, kind: Any, problems: list[str]
+) -> type[StageConfig] | None:
+    if not isinstance(kind, str):
+        known = ", ".join(BUILTIN_STAGES)
+        problems.append(document.problem((*path, "type"), f"is required, one of: {known}"))
+        return None
+    if kind in BUILTIN_STAGES:
+        return BUILTIN_STAGES[kind]
+    try:
+        config = get_registry().config(Kind.STAGE, kind)
+        if config is None or not issubclass(config, StageConfig):
+            raise ConfigError(f"the config of stage type '{kind}' should derive from StageConfig")
+        return config
+    except PalestraError as exc:
+        problems.append(document.problem((*path, "type"), str(exc)))
+        return None
+
+
+def _resolve_sampler(document: Document, data: dict[str, Any], problems: list[str]) -> None:
+    """Check the sampler's options by its plugin, and fill in their defaults."""
+    engine: Any = data.get("engine", {})
+    if not isinstance(engine, dict):
+        return  # what is wrong with it is said when the recipe is validated
+    block: Any = cast("dict[str, Any]", engine).get("sampler", {"type": "transformers"})
+    if isinstance(block, dict):
+        block = {"type": "transformers", **cast("dict[str, Any]", block)}
+    path: KeyPath = ("engine", "sampler")
+    resolved, _ = _resolve_block(document, path, block, Kind.SAMPLER, problems, ("max_batch",))
+    data["engine"] = {**cast("dict[str, Any]", engine), "sampler": resolved}
+
+
+def _resolve_block(
+    document: Document,
+    path: KeyPath,
+    block: Any,
+    kind: Kind,
+    problems: list[str],
+    own: tuple[str, ...] = (),
+) -> tuple[Any, type[BaseModel] | None]:
+    """Validate a block ``{type: NAME, **options}`` by the config of the plugin it names.
+
+    Returns:
+        The block with its defaults filled in, and the plugin's config class.
+    """
+    if not isinstance(block, dict) or not isinstance(block.get("type"), str):
+        return block, None  # what is wrong with it is said when the stage is validated
+    values = cast("dict[str, Any]", block)
+    try:
+        config = get_registry().config(kind, values["type"])
+    except PalestraError as exc:
+        problems.append(document.problem((*path, "type"), str(exc)))
+        return values, None
+    if config is None:
+        for key in values:
+            if key != "type" and key not in own:
+                message = f"unknown key: {values['type']} takes no options"
+                problems.append(document.problem((*path, key), message))
+        return values, None
+    theirs = {k: v for k, v in values.items() if k != "type"}
+    theirs = {k: v for k, v in theirs.items() if k not in own or k in config.model_fields}
+    checked = _validate(config, theirs, path, document, problems)
+    if checked is None:
+        return values, config
+    return {**values, **checked.model_dump(mode="json", by_alias=True)}, config
+
+
+def _validate(
+    model: type[M], data: dict[str, Any], path: KeyPath, document: Document, problems: list[str]
+) -> M | None:
+    try:
+        return model.model_validate(data)
+    except ValidationError as exc:
+        for error in exc.errors(include_url=False):
+            if error["type"] == "default_factory_not_called":
+                continue  # a consequence of another error
+            where = (*path, *error["loc"])
+            problems.append(document.problem(where, _explain(error, model)))
+        return None
+
+
+def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """Return what pydantic found wrong, in the words of someone who edits YAML."""
+    kind, given = error["type"], error["input"]
+    message = error["msg"].partition(", unable to parse")[0]
+    if kind == "extra_forbidden":
+        fields = _fields_at(model, error["loc"][:-1])
+        key = str(error["loc"][-1])
+        near = did_you_mean(key, fields)
+        return f"unknown key '{key}'.{near or ' It takes: ' + ', '.join(fields)}"
+    if kind == "missing":
+        return "is required"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"should be a mapping, not {_shown(given)}"
+    if kind == "too_short" and not given:
+        return "should not be empty"
+    if kind == "literal_error" and isinstance(given, str):
+        expected = str(error.get("ctx", {}).get("expected", ""))
+        near = did_you_mean(given, [part.strip("'") for part in expected.split(", ")])
+        return f"should be {expected}, not '{given}'.{near}"
+    what = message.replace("Input should be", "should be").replace("a valid integer", "an integer")
+    what = what.replace("a valid ", "a ")
+    return what if ", not " in what else f"{what}, not {_shown(given)}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
+    """Return the keys that may stand at `path` inside `model`."""
+    here: Any = model
+    for key in path:
+        if _is_model(here):
+            fields = {field.alias or name: field for name, field in here.model_fields.items()}
+            here = _plain(fields[str(key)].annotation) if str(key) in fields else None
+        else:  # the item of a list, the value of a mapping
+            inner = get_args(here)
+            here = _plain(inner[-1]) if inner else None
+    if not _is_model(here):
+        return []
+    return [field.alias or name for name, field in here.model_fields.items()]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _plain(annotation: Any) -> Any:
+    """Return what is inside ``Annotated[M, ...]`` and ``M | None``."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = get_args(annotation)[0]
+    return annotation

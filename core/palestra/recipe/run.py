@@ -1,0 +1,320 @@
+"""Running a recipe: the run directory, one stage after the other, results and report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from palestra.errors import ConfigError, TrainingError
+from palestra.plugins.registry import Kind, get_registry
+from palestra.recipe.graph import select, stage_hash, validate_graph
+from palestra.recipe.manifest import Manifest, StageRecord, read_manifest
+from palestra.recipe.progress import Display, make_display
+from palestra.stages.base import StageContext, StageResult, read_rows
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from palestra.recipe.config import Recipe
+
+RUNS = Path("runs")
+RESULTS_SCHEMA = 1
+_VERSIONS = ("palestra", "torch", "transformers", "accelerate", "gymnasium", "numpy")
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    output: Path | None = None,
+    resume: bool = False,
+    only: str | None = None,
+    until: str | None = None,
+    json_output: bool = False,
+) -> Path:
+    """Run the stages of `recipe`, those that are finished and unchanged excepted.
+
+    Args:
+        recipe: loaded and valid.
+        output: the run directory; by default ``runs/RECIPE-DATE-SEED``.
+        resume: go on with the run in `output`, or with the newest unfinished one of the recipe.
+        only: run this stage, and what it needs.
+        until: run the stages up to this one.
+        json_output: print ``results.json`` on stdout at the end, and nothing else there.
+
+    Returns:
+        The run directory.
+
+    Raises:
+        ConfigError: the output holds another recipe's run, or a run and `resume` is not given.
+        TrainingError: a stage cannot go on.
+        KeyboardInterrupt: after the state was saved.
+    """
+    validate_graph(recipe)
+    names = select(recipe, only=only, until=until)
+    display = make_display(names)
+    folder = _prepare(recipe, output, resume, display)
+    run = _Run(recipe, folder, names, display)
+    with closing(display):
+        try:
+            run.all_stages()
+        except KeyboardInterrupt:
+            display.note(f"stopped; go on with: palestra run {recipe.name} --resume --output {folder}")
+            raise
+    results = run.write_results()
+    if run.is_main:
+        from palestra.report.page import build_report
+        from palestra.report.summary import summary_tables
+
+        page = build_report(folder)
+        if json_output:
+            print(json.dumps(results, indent=1, ensure_ascii=False))
+        else:
+            display.final(summary_tables(results, page))
+    return folder
+
+
+def _prepare(recipe: Recipe, output: Path | None, resume: bool, display: Display) -> Path:
+    """Choose the run directory, and refuse one that holds something else."""
+    if resume and output is None:
+        found = _newest_unfinished(recipe.name)
+        display.note(f"resuming {found}")
+        return found
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = output or RUNS / f"{recipe.name}-{stamp}-{recipe.seed}"
+    manifest = read_manifest(folder)
+    if manifest is not None:
+        if manifest.recipe != recipe.name:
+            raise ConfigError(
+                f"{folder} holds a run of recipe '{manifest.recipe}', not of '{recipe.name}'. "
+                "Name another --output"
+            )
+        if not resume:
+            raise ConfigError(
+                f"{folder} holds a run already. Go on with it by --resume, or name another --output"
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConfigError(f"{folder} is not empty and holds no run. Name another --output")
+    elif resume:
+        raise ConfigError(f"{folder} holds no run to resume")
+    return folder
+
+
+def _newest_unfinished(name: str) -> Path:
+    found = [
+        (manifest.started, folder)
+        for folder in (RUNS.iterdir() if RUNS.is_dir() else ())
+        if (manifest := read_manifest(folder)) and manifest.recipe == name and not manifest.done
+    ]
+    if not found:
+        raise ConfigError(f"no unfinished run of '{name}' under {RUNS}/")
+    return max(found)[1]
+
+
+class _Run:
+    """One process's part in a run."""
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, names: Sequence[str], display: Display
+    ) -> None:
+        self.recipe, self.names, self.display = recipe, names, display
+        self.registry = get_registry()
+        self.accelerator = _accelerator(recipe)
+        self.is_main = self.accelerator.is_main_process
+        self.folder = Path(self._agree(str(folder)))
+        self.manifest = read_manifest(self.folder) or Manifest.begin(recipe)
+        self.manifest.selected = list(names)
+        self.manifest.done = False
+        if self.is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+            self.manifest.write(self.folder)
+        self.registry.notify("palestra_run_started", run=self.folder)
+
+    def _agree(self, text: str) -> str:
+        """Return the main process's `text` on every process (names hold a time)."""
+        if self.accelerator.num_processes == 1:
+            return text
+        from accelerate.utils import broadcast_object_list
+
+        return cast("list[str]", broadcast_object_list([text]))[0]
+
+    def all_stages(self) -> None:
+        """Run what is to run; a finished stage whose inputs are unchanged is skipped."""
+        for name in self.names:
+            digest = stage_hash(self.recipe, name)
+            record = self.manifest.stages.get(name)
+            if record is not None and record.finished and record.hash == digest:
+                self.display.note(f"{name}: finished, and nothing it depends on has changed")
+                self.display.finished(name, record.evals)
+                continue
+            folder = self._folder_of(name)
+            if record is None or record.hash != digest:
+                if folder.exists() and self.is_main:
+                    shutil.rmtree(folder)
+                record = self.manifest.stages[name] = StageRecord(hash=digest)
+            self.accelerator.wait_for_everyone()
+            self._stage(name, folder, record)
+        self.manifest.done = True
+        self._write_manifest()
+
+    def _stage(self, name: str, folder: Path, record: StageRecord) -> None:
+        config = self.recipe.stages[name]
+        folder.mkdir(parents=True, exist_ok=True)
+        context = StageContext(
+            name=name,
+            config=config,
+            recipe=self.recipe,
+            folder=folder,
+            weights=self._weights_of(config.init_from),
+            data={n: Path(r.data) for n, r in self._made().items() if r.data},
+            registry=self.registry,
+            accelerator=self.accelerator,
+            progress=self.display,
+        )
+        started = time.monotonic()
+        before = record.seconds
+        try:
+            factory = cast("Any", self.registry.load(Kind.STAGE, config.type))
+            result = cast("StageResult", factory(context).run())
+        finally:
+            record.seconds = before + time.monotonic() - started
+            record.peak_rss_mb = max(record.peak_rss_mb, peak_rss_mb())
+            self._write_manifest()
+        record.weights, record.steps = result.weights, result.steps
+        record.data = str(result.data) if result.data else None
+        record.evals, record.facts = dict(result.evals), dict(result.facts)
+        record.finished = True
+        self._write_manifest()
+        self.write_results()
+        self.accelerator.free_memory()
+        self.registry.notify(
+            "palestra_stage_finished", run=self.folder, stage=name, report=record.evals
+        )
+        self.display.finished(name, record.evals)
+
+    def _made(self) -> dict[str, StageRecord]:
+        return {n: r for n, r in self.manifest.stages.items() if r.finished}
+
+    def _weights_of(self, origin: str) -> str:
+        if origin == "base":
+            return self.recipe.model_ref.source
+        if origin == "student":
+            student = self.recipe.student_ref
+            assert student is not None, "the graph was validated"
+            return student.source
+        weights = self.manifest.stages[origin].weights
+        if not Path(weights).is_dir():
+            raise TrainingError(
+                f"the weights of stage '{origin}' are gone from {weights}. Remove its folder in "
+                f"{self.folder / 'stages'} to make them anew"
+            )
+        return weights
+
+    def _folder_of(self, name: str) -> Path:
+        number = list(self.recipe.stages).index(name) + 1
+        return self.folder / "stages" / f"{number:02d}-{name}"
+
+    def _write_manifest(self) -> None:
+        if self.is_main:
+            self.manifest.write(self.folder)
+
+    def write_results(self) -> dict[str, Any]:
+        """Write ``results.json`` and return it: what is measured so far, and the claims."""
+        from palestra.evaluation.claims import judge_claims
+
+        made = self._made()
+        stages = [_stage_entry(n, self.recipe, made[n]) for n in self.recipe.stages if n in made]
+        curves = {n: read_rows(self._folder_of(n) / "metrics.jsonl") for n in made}
+        results: dict[str, Any] = {
+            "schema": RESULTS_SCHEMA,
+            "recipe": self.recipe.name,
+            "seed": self.recipe.seed,
+            "model": self.recipe.model,
+            "versions": versions(),
+            "seconds": sum(r.seconds for r in self.manifest.stages.values()),
+            "peak_rss_mb": max((r.peak_rss_mb for r in made.values()), default=0),
+            "stages": stages,
+            "claims": judge_claims(stages, curves),
+        }
+        if self.is_main:
+            temporary = self.folder / "results.tmp"
+            temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False))
+            temporary.replace(self.folder / "results.json")
+        return results
+
+
+def _stage_entry(name: str, recipe: Recipe, record: StageRecord) -> dict[str, Any]:
+    config = recipe.stages[name]
+    entry: dict[str, Any] = {
+        "name": name,
+        "type": config.type,
+        "role": config.role,
+        "init_from": config.init_from,
+        "seconds": record.seconds,
+        "steps": record.steps,
+        "evals": record.evals,
+        **({"facts": record.facts} if record.facts else {}),
+    }
+    if config.variant is not None:
+        entry["variant"] = config.variant
+    return entry
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    import torch
+    from accelerate import Accelerator
+
+    tune_allocator()
+    threads = recipe.engine.threads or max(1, (os.cpu_count() or 1) // _local_processes())
+    torch.set_num_threads(threads)
+    mixed: Mapping[str, str] = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+    return Accelerator(mixed_precision=mixed[recipe.engine.precision])
+
+
+def _local_processes() -> int:
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def tune_allocator() -> None:
+    """Let glibc keep freed memory instead of giving it back after every large tensor.
+
+    A training step frees and takes the same hundreds of megabytes again; without this a fifth of
+    it goes into page faults on a CPU. A no-op elsewhere.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    import ctypes
+
+    no_mmap, trim_threshold = -4, -1  # M_MMAP_MAX, M_TRIM_THRESHOLD of malloc.h
+    libc = ctypes.CDLL(None)
+    libc.mallopt(no_mmap, 0)
+    libc.mallopt(trim_threshold, -1)
+
+
+def peak_rss_mb() -> int:
+    """Return the most memory that this process has held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1 << 20) if sys.platform == "darwin" else peak >> 10
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a result may depend on."""
+    found = {"python": platform.python_version()}
+    for name in _VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,112 @@
+"""The reward-model contract, and the weighted sum that a policy is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from palestra.envs import Message, Score
+from palestra.errors import ConfigError, GraderFailed, boundary, did_you_mean
+from palestra.plugins.registry import Kind, Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What a reward model sees of one episode.
+
+    Attributes:
+        messages: the prompt's conversation.
+        completion: the policy's last turn, prefill included, special tokens kept.
+        language: the language asked for, if any.
+        env_id: where the task comes from.
+        task_id: which task.
+    """
+
+    messages: Sequence[Message]
+    completion: str
+    language: str | None
+    env_id: str
+    task_id: str
+
+
+class RewardModel(Protocol):
+    """Scores completions, a batch at a time."""
+
+    def score(self, batch: Sequence[Scored]) -> list[Score]:
+        """Return one `Score` for each item, in order."""
+        ...
+
+
+class RewardSum:
+    """The training reward of one mixture source: the weighted sum of the components it names.
+
+    A name may be a component that the environment emits, or a reward model. Where both offer it,
+    the recipe must say ``env.NAME`` or ``model.NAME``.
+
+    Args:
+        weights: component name to weight.
+        registry: where reward models are found.
+        where: how errors name this source.
+    """
+
+    def __init__(self, weights: Mapping[str, float], registry: Registry, where: str) -> None:
+        self.weights = dict(weights)
+        self.where = where
+        self._known = registry.names(Kind.REWARD_MODEL)
+        self._models: dict[str, RewardModel] = {}
+        for name in self.weights:
+            bare = name.removeprefix("model.")
+            if not name.startswith("env.") and (name != bare or bare in self._known):
+                factory = registry.load(Kind.REWARD_MODEL, bare)
+                with boundary(GraderFailed, f"reward model '{bare}'"):
+                    self._models[name] = factory()  # type: ignore[operator]
+
+    def model_scores(self, batch: Sequence[Scored]) -> list[dict[str, Score]]:
+        """Return, for each item, the score of every reward model that the source names."""
+        out: list[dict[str, Score]] = [{} for _ in batch]
+        for name, model in self._models.items():
+            try:
+                with boundary(GraderFailed, f"{self.where}: reward model '{name}'"):
+                    scores = model.score(batch)
+                    if len(scores) != len(batch):
+                        raise ValueError(f"{len(scores)} scores for {len(batch)} completions")
+            except GraderFailed as exc:
+                scores = [Score.failed(str(exc)) for _ in batch]
+            for row, score in zip(out, scores, strict=True):
+                row[name] = score
+        return out
+
+    def total(
+        self, components: Mapping[str, float], models: Mapping[str, Score] | None
+    ) -> float:
+        """Return the weighted sum for one turn.
+
+        Args:
+            components: what the environment emits for this turn.
+            models: what the reward models say of the last turn; None for an earlier one, which is
+                paid for the environment's components alone.
+
+        Raises:
+            ConfigError: at the last turn, a named component is offered by nobody, or by both sides.
+        """
+        total = 0.0
+        for name, weight in self.weights.items():
+            bare = name.removeprefix("env.")
+            if models is not None and name in models:
+                if name in components:
+                    raise ConfigError(
+                        f"{self.where}: both the environment and a reward model offer '{name}'. "
+                        f"Write 'env.{name}' or 'model.{name}'"
+                    )
+                total += weight * models[name].value
+            elif bare in components:
+                total += weight * components[bare]
+            elif models is not None:
+                offered = [*components, *self._known]
+                raise ConfigError(
+                    f"{self.where}: no reward '{name}'.{did_you_mean(name, offered)} "
+                    f"The environment emits: {', '.join(components)}; "
+                    f"reward models: {', '.join(self._known)}"
+                )
+        return total

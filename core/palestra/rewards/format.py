@@ -1,0 +1,38 @@
+"""R1's format reward: thoughts in one pair of tags, then the answer in another, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from palestra.envs import Score
+from palestra.rewards.base import Scored
+
+_TAG = re.compile(r"</?(?:think|answer)>")
+_STRICT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
+
+
+def is_strict(completion: str) -> bool:
+    """Whether `completion` is ``<think>…</think><answer>…</answer>``: each tag once, in order.
+
+    Neither part may be empty, and nothing but white space may stand outside. A prefilled
+    ``<think>`` is part of the completion that graders get, so it counts as the policy's.
+    """
+    match = _STRICT.fullmatch(completion)
+    return (
+        match is not None
+        and len(_TAG.findall(completion)) == 4
+        and bool(match[1].strip())
+        and bool(match[2].strip())
+    )
+
+
+class FormatReward:
+    """1 for R1's strict format, else 0 (DeepSeek-R1, section 2.2)."""
+
+    def score(self, batch: Sequence[Scored]) -> list[Score]:
+        """Return 1.0 or 0.0 for each completion."""
+        return [
+            Score(value=v, components={"format": v})
+            for v in (float(is_strict(item.completion)) for item in batch)
+        ]

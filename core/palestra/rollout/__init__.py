@@ -1,0 +1,1 @@
+"""Rollouts: from tasks to groups of trajectories, token for token."""

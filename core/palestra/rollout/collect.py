@@ -1,0 +1,282 @@
+"""From draws to groups: reset, sample, step, until every episode has ended; then pay the rewards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from palestra.envs import Message, Score, Status, TextEnv
+from palestra.errors import GraderFailed, TrainingError
+from palestra.mixture.draw import Draw, Mixture
+from palestra.mixture.sources import Source
+from palestra.rewards.base import Scored
+from palestra.rollout.prompting import Prompter
+from palestra.rollout.samplers.base import Completion, Request, Sampler, SamplingParams
+from palestra.rollout.trajectory import Group, Trajectory
+from palestra.seeding import derive_seed
+
+_RETRIES = 2
+
+Gather = Callable[[list[Group]], list[Group]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """How groups are collected.
+
+    Attributes:
+        params: how tokens are drawn.
+        group_size: members of a group.
+        min_group: valid members below which a group is dropped.
+        noise: names of the sampling noise's stream, the run's seed first.
+        version: of the weights that sample.
+        rank: this process among `world`: it rolls out every `world`-th prompt.
+        gather: brings the groups of all processes together, in the order of their numbers.
+    """
+
+    params: SamplingParams
+    group_size: int
+    min_group: int = 1
+    noise: tuple[int, *tuple[str | int, ...]] = (0,)
+    version: int = 0
+    rank: int = 0
+    world: int = 1
+    gather: Gather = field(default=lambda groups: groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """The groups to train on, and those that were rolled out but not kept."""
+
+    kept: list[Group]
+    dropped: list[Group]
+
+
+def collect(
+    mixture: Mixture,
+    sampler: Sampler,
+    prompter: Prompter,
+    how: Collection,
+    *,
+    prompts: int,
+    keep: Callable[[Group], bool] = lambda group: True,
+    max_refills: int = 0,
+) -> Collected:
+    """Roll out `prompts` groups, drawing on while `keep` refuses some, at most `max_refills` times.
+
+    Raises:
+        TrainingError: no group at all could be kept.
+    """
+    kept: list[Group] = []
+    dropped: list[Group] = []
+    for _ in range(1 + max_refills):
+        draws = mixture.draw(prompts - len(kept))
+        mine = [d for i, d in enumerate(draws) if i % how.world == how.rank]
+        groups = how.gather(roll_out(mine, mixture.sources, sampler, prompter, how))
+        for group in sorted(groups, key=lambda g: g.number):
+            usable = len(group.valid) >= how.min_group
+            (kept if usable and keep(group) else dropped).append(group)
+        if len(kept) == prompts:
+            break
+    if not kept:
+        raise TrainingError(_why_nothing(dropped, how.min_group))
+    return Collected(kept=kept, dropped=dropped)
+
+
+def roll_out(
+    draws: Sequence[Draw],
+    sources: Sequence[Source],
+    sampler: Sampler,
+    prompter: Prompter,
+    how: Collection,
+) -> list[Group]:
+    """Play all episodes of `draws` to their end, and return one group for each draw.
+
+    Single turns are graded as each completion arrives; conversations go on in lock-step.
+    """
+    episodes = [
+        _Episode(draw, member, sources[draw.source], prompter, how)
+        for draw in draws
+        for member in range(how.group_size)
+    ]
+    waiting = [e for e in episodes if not e.over]
+    while waiting:
+        requests = [e.request() for e in waiting]
+        for completion in sampler.generate(requests):
+            waiting[completion.index].take(completion)
+        waiting = [e for e in waiting if not e.over]
+    _pay(episodes, sources)
+    size = how.group_size
+    return [
+        _group(draw, episodes[i * size : (i + 1) * size]) for i, draw in enumerate(draws)
+    ]
+
+
+class _Episode:
+    """One member's conversation while it runs."""
+
+    def __init__(
+        self, draw: Draw, member: int, source: Source, prompter: Prompter, how: Collection
+    ) -> None:
+        self.draw, self.member, self.source = draw, member, source
+        self.prompter, self.how = prompter, how
+        self.env = source.env()
+        _, self.info = self.env.reset(
+            seed=draw.env_seed, options={**source.options, **draw.options}
+        )
+        self.task = cast("Any", self.env.task)
+        self.opening = cast("list[Message]", self.info["messages"])
+        self.ids = list(prompter.open(self.opening))
+        self.mask = [False] * len(self.ids)
+        self.logprobs = [0.0] * len(self.ids)
+        self.actions: list[str] = []
+        self.turns: list[tuple[int, dict[str, float], Status]] = []  # (last token, scores, status)
+        self.reason, self.extracted, self.stop_reason = "", None, "stop"
+        self.rewards: list[tuple[int, float]] = []
+        self.components: dict[str, float] = {}
+        self.status = Status.OK
+        self.seconds = {"generate": 0.0, "grade": 0.0}
+        self.over = False
+
+    def request(self) -> Request:
+        turn = len(self.actions)
+        return Request(
+            token_ids=tuple(self.ids),
+            seed=derive_seed(*self.how.noise, self.draw.number, self.member, turn),
+            params=self.how.params,
+            stop_token_ids=self.prompter.stop_token_ids,
+        )
+
+    def take(self, completion: Completion) -> None:
+        """Add the policy's turn, and let the environment answer."""
+        self.ids += completion.token_ids
+        self.mask += [True] * len(completion.token_ids)
+        self.logprobs += completion.logprobs.tolist()
+        if completion.stop_reason == "length":
+            self.stop_reason = "length"
+        self.actions.append(self.prompter.action(completion.token_ids))
+        started = time.monotonic()
+        info, done = self._step(self.actions[-1])
+        self.seconds["grade"] += time.monotonic() - started
+        status = Status(info["reward_status"])
+        self.turns.append((len(self.ids) - 1, dict(info["reward_components"]), status))
+        self.reason, self.extracted = info["reason"], info["extracted_answer"]
+        self.over = done or not status.is_valid
+        if not self.over:
+            more = self.prompter.extend(info["messages"])
+            self.ids += more
+            self.mask += [False] * len(more)
+            self.logprobs += [0.0] * len(more)
+
+    def _step(self, action: str) -> tuple[dict[str, Any], bool]:
+        _, _, terminated, truncated, info = self.env.step(action)
+        if info["reward_valid"] or self.source.config.on_grader_error == "mask":
+            return info, terminated or truncated
+        if self.source.config.on_grader_error == "retry":
+            for _ in range(_RETRIES):
+                self.env, _, info, over = _replay(self.source, self.draw, self.actions)
+                if info["reward_valid"]:
+                    return info, over
+            return info, True
+        raise GraderFailed(f"{self.source.where}: {info['reason']}")
+
+    def scored(self) -> Scored:
+        return Scored(
+            messages=self.opening,
+            completion=self.actions[-1],
+            language=self.info["language"],
+            env_id=self.source.config.env,
+            task_id=self.info["task_id"],
+        )
+
+    def pay(self, models: dict[str, Score]) -> None:
+        """Put each turn's reward on its last token; reward models judge the last turn."""
+        last = len(self.turns) - 1
+        for number, (token, components, status) in enumerate(self.turns):
+            for name, value in components.items():
+                self.components[name] = self.components.get(name, 0.0) + value
+            value = self.source.rewards.total(
+                components, models if number == last else None
+            )
+            self.rewards.append((token, value))
+            if not status.is_valid or self.status is Status.OK:
+                self.status = status
+        for name, score in models.items():
+            self.components[name.removeprefix("model.")] = score.value
+            if not score.status.is_valid:
+                self.status, self.reason = score.status, score.reason
+
+    def trajectory(self) -> Trajectory:
+        on_length = self.source.config.on_length
+        cut = self.stop_reason == "length"
+        rewards = [(t, 0.0) for t, _ in self.rewards] if cut and on_length == "zero" else self.rewards
+        return Trajectory(
+            env_id=self.source.config.env,
+            task_id=self.info["task_id"],
+            prompt_hash=self.info["prompt_hash"],
+            messages=self.opening,
+            language=self.info["language"],
+            difficulty=self.info["difficulty"],
+            token_ids=np.array(self.ids, dtype=np.int64),
+            loss_mask=np.array(self.mask, dtype=np.bool_),
+            sampler_logprobs=np.array(self.logprobs, dtype=np.float32),
+            versions=np.where(self.mask, self.how.version, -1).astype(np.int32),
+            rewards=tuple(rewards),
+            components=self.components,
+            status=self.status,
+            reason=self.reason,
+            extracted=self.extracted,
+            stop_reason=self.stop_reason,
+            text="\n".join(self.actions),
+            turns=len(self.actions),
+            masked=cut and on_length == "mask",
+            timings=self.seconds,
+        )
+
+
+def _replay(
+    source: Source, draw: Draw, actions: Sequence[str]
+) -> tuple[TextEnv, str, dict[str, Any], bool]:
+    """Play a deterministic episode again, up to and with the last action."""
+    env = source.env()
+    observation, info = env.reset(seed=draw.env_seed, options={**source.options, **draw.options})
+    over = False
+    for action in actions:
+        observation, _, terminated, truncated, info = env.step(action)
+        over = terminated or truncated
+    return env, observation, info, over
+
+
+def _pay(episodes: Sequence[_Episode], sources: Sequence[Source]) -> None:
+    """Let each source's reward models judge all of its episodes in one batch, then pay."""
+    for source in sources:
+        own = [e for e in episodes if e.source is source]
+        scores = source.rewards.model_scores([e.scored() for e in own])
+        for episode, models in zip(own, scores, strict=True):
+            episode.pay(models)
+
+
+def _group(draw: Draw, episodes: Sequence[_Episode]) -> Group:
+    return Group(
+        source=draw.source,
+        number=draw.number,
+        members=tuple(e.trajectory() for e in episodes),
+        reference=episodes[0].task.reference,
+    )
+
+
+def _why_nothing(dropped: Sequence[Group], min_group: int) -> str:
+    invalid = [m for g in dropped for m in g.members if not m.is_valid]
+    statuses = sorted({str(m.status) for m in invalid}) or ["none"]
+    reason = next((m.reason for m in invalid if m.reason), "every group was refused")
+    kind: Literal["graders failed", "the optimizer kept none"] = (
+        "graders failed" if invalid else "the optimizer kept none"
+    )
+    return (
+        f"no group of this step can be trained on ({kind}): {len(dropped)} groups dropped, "
+        f"at least {min_group} valid members wanted; statuses: {', '.join(statuses)}; {reason}"
+    )

@@ -1,0 +1,154 @@
+"""From messages to tokens: the only place where conversations are rendered.
+
+A conversation grows append-only: the sampler's own token ids are kept, and only the tokens of the
+new observation are added behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from palestra.envs import Message
+from palestra.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+R1_ZERO = (
+    "A conversation between User and Assistant. The user asks a question, and the Assistant solves "
+    "it. The assistant first thinks about the reasoning process in the mind and then provides the "
+    "user with the answer. The reasoning process and answer are enclosed within <think> </think> "
+    "and <answer> </answer> tags, respectively, i.e., <think> reasoning process here </think> "
+    "<answer> answer here </answer>."
+)
+"""The template of DeepSeek-R1-Zero (arXiv 2501.12948, Table 1)."""
+
+STYLES = ("chat", "r1_zero", "raw")
+
+
+class _Render(Protocol):
+    def __call__(self, messages: Sequence[Message]) -> str: ...
+
+
+class Prompter:
+    """Renders conversations for one model.
+
+    Args:
+        tokenizer: the model's own.
+        style: ``chat`` (the tokenizer's chat template), ``r1_zero``, ``raw`` (the text alone), or
+            the path of a Jinja template that is given ``messages``.
+        prefill: text that opens the policy's turn; graders see it as part of the action.
+
+    Raises:
+        ConfigError: the style is unknown, or the model has no chat template.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, style: str = "chat", prefill: str = ""
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.prefill = prefill
+        self.style = style
+        self._render = _renderer(tokenizer, style)
+        self.stop_token_ids = stop_token_ids(tokenizer)
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """Return the prompt as the model sees it, prefill included."""
+        return self._render(messages) + self.prefill
+
+    def open(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Return the tokens of a conversation that waits for the policy."""
+        # A chat template writes its own begin token; elsewhere the tokenizer adds it.
+        ids = self.tokenizer.encode(self.text(messages), add_special_tokens=self.style != "chat")
+        while len(ids) > 1 and ids[-1] in self.stop_token_ids and self.style != "chat":
+            ids = ids[:-1]
+        return tuple(ids)
+
+    def action(self, completion_ids: Sequence[int]) -> str:
+        """Return the policy's turn as graders see it: the prefill and the tokens, special ones kept.
+
+        Only the final stop token is dropped.
+        """
+        ids = list(completion_ids)
+        if ids and ids[-1] in self.stop_token_ids:
+            ids.pop()
+        return self.prefill + str(self.tokenizer.decode(ids, skip_special_tokens=False))
+
+    def extend(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Return the tokens to append for the last message, so that the policy may speak again.
+
+        Args:
+            messages: the conversation, its last two the policy's turn and the observation.
+
+        Raises:
+            ConfigError: the template rewrites what came before (some drop earlier thoughts).
+        """
+        before, action, after = messages[:-2], messages[-2]["content"], self.text(messages)
+        head = self._render(before) + action
+        if not after.startswith(head):
+            raise ConfigError(
+                f"prompt '{self.style}' is not append-only: it renders earlier turns differently "
+                "once a new one is added, so their tokens and log-probs would no longer match. "
+                "Use another template for environments of several turns"
+            )
+        tail = after[len(head) :]
+        ids = list(self.tokenizer.encode(tail, add_special_tokens=False))
+        return tuple(ids)
+
+
+def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """Return the tokens that end a turn.
+
+    Raises:
+        ConfigError: the tokenizer names no end token.
+    """
+    eos = tokenizer.eos_token_id
+    if eos is None:
+        raise ConfigError(
+            "the model's tokenizer has no end token (eos_token): nothing could end a turn. "
+            "Set eos_token in its tokenizer_config.json"
+        )
+    return tuple(sorted({*(eos if isinstance(eos, list) else [eos])}))
+
+
+def _renderer(tokenizer: PreTrainedTokenizerBase, style: str) -> _Render:
+    if style == "chat":
+        if not tokenizer.chat_template:
+            raise ConfigError(
+                "prompt: chat, but the model has no chat template. "
+                f"Use one of: {', '.join(STYLES[1:])}, or FILE.jinja"
+            )
+        return lambda messages: str(
+            tokenizer.apply_chat_template(
+                [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
+            )
+        )
+    if style == "r1_zero":
+        return _r1_zero
+    if style == "raw":
+        return lambda messages: "\n".join(m["content"] for m in messages)
+    if style.endswith(".jinja"):
+        return _from_file(Path(style))
+    raise ConfigError(f"no prompt style '{style}'.{did_you_mean(style, STYLES)}")
+
+
+def _r1_zero(messages: Sequence[Message]) -> str:
+    names = {"user": "User", "tool": "Tool", "assistant": "Assistant"}
+    parts = [R1_ZERO]
+    for message in messages:
+        if message["role"] == "system":
+            parts.append(message["content"])
+        else:
+            parts.append(f"{names[message['role']]}: {message['content']}")
+    return " ".join([*parts, "Assistant:"])
+
+
+def _from_file(path: Path) -> _Render:
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    if not path.is_file():
+        raise ConfigError(f"prompt: no file {path}")
+    template = ImmutableSandboxedEnvironment().from_string(path.read_text(encoding="utf-8"))
+    return lambda messages: template.render(messages=list(messages), add_generation_prompt=True)

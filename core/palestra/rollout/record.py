@@ -1,0 +1,123 @@
+"""A step's record: one Parquet file of its rollouts, and its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palestra.rewards.format import is_strict
+from palestra.rewards.language import chain_of_thought, language_share
+from palestra.rollout.trajectory import Group, Trajectory
+
+if TYPE_CHECKING:
+    from palestra.optimizers.batch import Batch
+
+
+def write_rollout(folder: Path, step: int, groups: Sequence[Group], rollout: Batch) -> Path:
+    """Write the step's trajectories, token-exact, as one file renamed into place.
+
+    Those that were not trained on (invalid members, dropped groups) are there too, without an
+    advantage.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    advantages = _advantages(groups, rollout)
+    rows = [
+        _row(step, group, number, member, advantages.get((group.number, number)))
+        for group in groups
+        for number, member in enumerate(group.members)
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / f"step-{step:06d}.parquet"
+    temporary = place.with_suffix(".tmp")
+    pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
+    temporary.replace(place)
+    return place
+
+
+def _advantages(groups: Sequence[Group], rollout: Batch) -> dict[tuple[int, int], float]:
+    """Return the advantage of each trained sequence's first token, by group and member."""
+    if "advantages" not in rollout.fields:
+        return {}
+    trained = set(rollout.group_S.tolist())
+    keys = [
+        (g.number, i)
+        for g in groups
+        if g.number in trained
+        for i, m in enumerate(g.members)
+        if m.is_valid
+    ]
+    first = (rollout.lengths_S.cumsum(0) - rollout.lengths_S).tolist()
+    values = rollout["advantages"].tolist()
+    return {key: values[t] for key, t in zip(keys, first, strict=True)}
+
+
+def _row(
+    step: int, group: Group, number: int, member: Trajectory, advantage: float | None
+) -> dict[str, Any]:
+    own = member.loss_mask
+    return {
+        "step": step,
+        "source": str(group.source),
+        "env_id": member.env_id,
+        "task_id": member.task_id,
+        "prompt_hash": member.prompt_hash,
+        "group": group.number,
+        "member": number,
+        "language": member.language,
+        "difficulty": member.difficulty,
+        "prompt": member.messages[-1]["content"],
+        "completion": member.text,
+        "reference": None if group.reference is None else str(group.reference),
+        "extracted": member.extracted,
+        "reward": member.reward,
+        "components": json.dumps(dict(member.components)),
+        "status": str(member.status),
+        "reason": member.reason,
+        "stop_reason": member.stop_reason,
+        "length": member.length,
+        "advantage": advantage,
+        "token_ids": member.token_ids.tolist(),
+        "loss_mask": own.tolist(),
+        "sampler_logprobs": member.sampler_logprobs[own].tolist(),
+    }
+
+
+def rollout_metrics(kept: Sequence[Group], dropped: Sequence[Group]) -> dict[str, float | int]:
+    """Return what a step's metrics say of its rollout; shares and means are over valid members.
+
+    Keys: ``reward``, ``reward/NAME`` for each component, ``length`` (policy tokens), ``entropy``
+    (minus the mean log-prob of the sampled tokens), ``format``, ``language_consistency``,
+    ``truncated``, ``groups``, ``groups_dropped``, ``groups_without_signal``, ``invalid``.
+    """
+    members = [m for g in kept for m in g.valid]
+    everyone = [m for g in [*kept, *dropped] for m in g.members]
+    count = max(1, len(members))
+    metrics: dict[str, float | int] = {"reward": sum(m.reward for m in members) / count}
+    for name in sorted({name for m in members for name in m.components}):
+        values = [m.components[name] for m in members if name in m.components]
+        metrics[f"reward/{name}"] = sum(values) / len(values)
+    shares = [s for m in members if (s := language_consistency(m)) is not None]
+    policy_tokens = sum(m.length for m in members)
+    logprob = sum(float(m.sampler_logprobs.sum(dtype="float64")) for m in members)
+    return metrics | {
+        "length": policy_tokens / count,
+        "entropy": -logprob / max(1, policy_tokens),
+        "format": sum(is_strict(m.text) for m in members) / count,
+        "language_consistency": sum(shares) / len(shares) if shares else 0.0,
+        "truncated": sum(m.stop_reason == "length" for m in members) / count,
+        "groups": len(kept),
+        "groups_dropped": len(dropped),
+        "groups_without_signal": sum(not g.has_signal for g in kept),
+        "invalid": sum(not m.is_valid for m in everyone),
+    }
+
+
+def language_consistency(member: Trajectory) -> float | None:
+    """Return the share of target-language words in a trajectory's thoughts, if it has any word."""
+    if member.language is None:
+        return None
+    return language_share(chain_of_thought(member.text), member.language)

@@ -1,0 +1,85 @@
+"""The sampler contract: requests of token ids in, completions with log-probs out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+StopReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingParams:
+    """How tokens are drawn.
+
+    Attributes:
+        temperature: divides the logits; 0 is greedy.
+        max_tokens: tokens a turn may have, the stop token included.
+        top_p: nucleus; 1 keeps the whole vocabulary (RL demands it).
+        top_k: best tokens kept; 0 keeps all (RL demands it).
+    """
+
+    temperature: float = 1.0
+    max_tokens: int = 128
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One turn to sample.
+
+    Attributes:
+        token_ids: the whole prompt, prefill included.
+        seed: decides the noise at every position: same seed, same draw, whatever the batch.
+        params: how to draw.
+        stop_token_ids: tokens that end the turn; the token itself is kept in the completion.
+    """
+
+    token_ids: tuple[int, ...]
+    seed: int
+    params: SamplingParams
+    stop_token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A sampled turn.
+
+    Attributes:
+        index: which of the requests it answers.
+        token_ids: (n,) the sampled tokens, the stop token last where there is one.
+        logprobs: (n,) log-probs under softmax(logits / temperature) over the full vocabulary.
+        stop_reason: ``stop``, or ``length`` where `max_tokens` cut it.
+    """
+
+    index: int
+    token_ids: tuple[int, ...]
+    logprobs: NDArray[np.float32]
+    stop_reason: StopReason
+
+
+class Sampler(Protocol):
+    """What the collector needs of an engine that generates."""
+
+    continuous: bool
+    """Whether it takes more requests while it runs."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Yield each completion as it finishes; closing the iterator aborts the rest."""
+        ...
+
+    def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
+        """Take the policy's weights (Hugging Face names, full tensors) as `version`."""
+        ...
+
+    def close(self) -> None:
+        """Free what the engine holds."""
+        ...

@@ -1,0 +1,1 @@
+"""Stages: the nodes of a recipe's graph."""

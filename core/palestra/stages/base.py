@@ -1,0 +1,261 @@
+"""What every stage is given, and how a training stage steps, records, saves and resumes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from palestra.errors import DataError
+from palestra.learner.checkpoint import Checkpoints
+from palestra.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from palestra.learner.learner import Learner
+    from palestra.recipe.config import Recipe
+    from palestra.rollout.trajectory import Group
+    from palestra.stages.config import StageConfig
+    from palestra.stages.policy import LoadedPolicy
+
+_LOG = logging.getLogger("palestra")
+TIMES = ("seconds", "generate_seconds", "update_seconds", "record_seconds")
+"""Keys of a metrics row that are times: all others are the same in every run of a seed."""
+
+
+class Progress(Protocol):
+    """Whoever watches a run."""
+
+    def stage(self, name: str, steps: int) -> None:
+        """A stage begins; `steps` is 0 where it has none."""
+        ...
+
+    def step(self, stage: str, step: int, metrics: Mapping[str, Any]) -> None:
+        """A step is done."""
+        ...
+
+    def activity(self, what: str) -> None:
+        """Something that is no step begins, such as an evaluation."""
+        ...
+
+    def completion(self, prompt: str, text: str, scores: Mapping[str, float]) -> None:
+        """A completion to look at; its text is the model's, so hostile."""
+        ...
+
+    def note(self, text: str) -> None:
+        """A line for the log."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageContext:
+    """What a stage is given.
+
+    Attributes:
+        name: of the stage.
+        config: its part of the recipe.
+        recipe: the whole.
+        folder: where it writes: ``stages/NN-name`` of the run.
+        weights: the model folder or hub id it begins with.
+        data: Parquet files of the earlier stages that made some.
+        registry: plugins.
+        accelerator: devices, processes, precision; one for the run.
+        progress: whoever watches.
+    """
+
+    name: str
+    config: StageConfig
+    recipe: Recipe
+    folder: Path
+    weights: str
+    data: Mapping[str, Path]
+    registry: Registry
+    accelerator: Accelerator
+    progress: Progress
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.accelerator.is_main_process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What a stage leaves.
+
+    Attributes:
+        weights: the model it ends with (its input's where it trains none).
+        data: a Parquet file of examples, where it made one.
+        steps: steps done.
+        evals: the final evaluation, by environment id.
+        facts: numbers for the report.
+    """
+
+    weights: str
+    data: Path | None = None
+    steps: int = 0
+    evals: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+class Stage(Protocol):
+    """A type of stage: made with its context, run once."""
+
+    def __init__(self, context: StageContext) -> None: ...
+
+    def run(self) -> StageResult:
+        """Do the work, or go on with it where checkpoints are found."""
+        ...
+
+
+class Stateful(Protocol):
+    """Something whose state belongs in a checkpoint, as plain data."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> None: ...
+
+
+class TrainingLoop:
+    """Steps a stage, and keeps its record so that a killed run ends with the same numbers.
+
+    A checkpoint lies between two steps and holds all that the next step depends on. On resume,
+    metrics and rollouts past it are cut, and made again.
+
+    Args:
+        context: the stage's.
+        learner: trains the policy.
+        policy: the model with its tokenizer.
+        state: what else the next step depends on, by name.
+        evaluate: returns the evaluation of the weights as they are.
+    """
+
+    def __init__(
+        self,
+        context: StageContext,
+        learner: Learner,
+        policy: LoadedPolicy,
+        state: Mapping[str, Stateful],
+        evaluate: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self.context, self.learner, self.policy = context, learner, policy
+        self._state, self._evaluate = state, evaluate
+        self.checkpoints = Checkpoints(
+            context.folder / "checkpoints", keep_last=context.config.keep_last
+        )
+        self.metrics_file = context.folder / "metrics.jsonl"
+        self.evals_file = context.folder / "evals.jsonl"
+
+    def run(self, steps: int, step: Callable[[int], dict[str, Any]]) -> StageResult:
+        """Run `step` for each number from where the last checkpoint stands, up to `steps`."""
+        context, config = self.context, self.context.config
+        done = self._resume()
+        context.progress.stage(context.name, steps)
+        evals: Mapping[str, Any] = {}
+        for number in range(done + 1, steps + 1):
+            started = time.monotonic()
+            metrics = step(number)
+            metrics["seconds"] = time.monotonic() - started
+            self._append(self.metrics_file, {"step": number, **metrics})
+            context.progress.step(context.name, number, metrics)
+            due = config.eval is not None and (
+                number == steps or (config.eval.every and number % config.eval.every == 0)
+            )
+            if due:
+                evals = self._evaluate()
+                self._append(self.evals_file, {"step": number, "evals": evals})
+            if number % config.save_steps == 0 or number == steps:
+                self._save(number, metrics, evals if due else {})
+        place = self.checkpoints.all()[-1]
+        if not evals and config.eval is not None:  # resumed behind the last step
+            evals = _last_row(self.evals_file).get("evals", {})
+        return StageResult(weights=str(place / "model"), steps=steps, evals=evals)
+
+    def _save(self, number: int, metrics: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
+        context = self.context
+        if context.is_main:
+            state = {name: part.state_dict() for name, part in self._state.items()}
+
+            def write(folder: Path) -> None:
+                self.learner.save(folder, self.policy.tokenizer)
+                (folder / "state.json").write_text(json.dumps({"step": number, "state": state}))
+
+            self.checkpoints.save(number, write, self._best(metrics, evals))
+        context.accelerator.wait_for_everyone()
+
+    def _best(self, metrics: Mapping[str, Any], evals: Mapping[str, Any]) -> float | None:
+        """Return the value of `best_metric`: a metric of the step, or of its evaluation."""
+        name = self.context.config.best_metric
+        if name is None:
+            return None
+        if name in metrics:
+            return float(metrics[name])
+        values = [float(e[name]["value"]) for e in evals.values() if name in e]
+        return sum(values) / len(values) if values else None
+
+    def _resume(self) -> int:
+        """Load the newest sound checkpoint, cut what lies past it, and return its step."""
+        place = self.checkpoints.latest()
+        done = 0
+        if place is not None:
+            saved = json.loads((place / "state.json").read_text())
+            self.learner.load(place)
+            for name, part in self._state.items():
+                part.load_state_dict(saved["state"][name])
+            done = int(saved["step"])
+            self.context.progress.note(f"{self.context.name}: going on from step {done}")
+        if self.context.is_main:
+            _cut(self.metrics_file, done)
+            _cut(self.evals_file, done)
+            for file in (self.context.folder / "rollouts").glob("step-*.parquet"):
+                if int(file.stem.removeprefix("step-")) > done:
+                    file.unlink()
+        self.context.accelerator.wait_for_everyone()
+        return done
+
+    def _append(self, file: Path, row: Mapping[str, Any]) -> None:
+        if self.context.is_main:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSONL file; an unfinished last line (a killed process's) is left out.
+
+    Raises:
+        DataError: a line that is not the last is not JSON.
+    """
+    if not file.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as exc:
+            if number == len(lines):
+                break
+            raise DataError(f"{file}:{number}: not JSON: {exc.msg}") from exc
+    return rows
+
+
+def _cut(file: Path, step: int) -> None:
+    """Keep the rows of `file` up to and with `step`."""
+    if file.is_file():
+        kept = [row for row in read_rows(file) if row["step"] <= step]
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8"
+        )
+        temporary.replace(file)
+
+
+def _last_row(file: Path) -> dict[str, Any]:
+    rows = read_rows(file)
+    return rows[-1] if rows else {}

@@ -1,0 +1,601 @@
+"""What each built-in type of stage can be told: the keys of a recipe's `stages` and `mixtures`.
+
+These models say what one stage may contain. What a stage has to do with the rest of the recipe
+(names, plugins, data that must not overlap) is checked by `palestra.recipe.graph`.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+Role = Literal[
+    "base",
+    "zero",
+    "cold_start",
+    "reasoning_rl",
+    "rejection_sampling",
+    "sft",
+    "r1",
+    "student_sft",
+    "student_rl",
+    "ablation",
+]
+SplitName = Literal["train", "validation", "test"]
+PROMPTS = ("r1_zero", "chat", "raw")
+DEFAULT_MAX_TOKENS = 128
+
+
+def _difficulty(value: object) -> object:
+    """Accept a level, or a pair of levels from low to high."""
+
+    def is_level(level: object) -> bool:
+        return isinstance(level, int) and not isinstance(level, bool) and level >= 0
+
+    if value is None or is_level(value):
+        return value
+    if isinstance(value, list | tuple):
+        pair: list[Any] = list(value)
+        if len(pair) == 2 and all(is_level(level) for level in pair):
+            if pair[0] > pair[1]:
+                raise ValueError(f"the first level of {pair} should not be above the second")
+            return (pair[0], pair[1])
+    raise ValueError(f"should be a level (0 or more) or a pair [lowest, highest], not {value!r}")
+
+
+Difficulty = Annotated[int | tuple[int, int] | None, BeforeValidator(_difficulty)]
+
+
+class ConfigModel(BaseModel):
+    """Base of every config: frozen, refuses unknown keys, and takes no text for a number."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        populate_by_name=True,
+        protected_namespaces=(),
+    )
+
+
+class PluginBlock(BaseModel):
+    """A block ``{type: NAME, **options}`` whose options belong to the plugin of that name."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+    type: str
+    """Name of the plugin."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The plugin's options; after `load_recipe`, checked by its config and with defaults."""
+        return dict(self.model_extra or {})
+
+
+class SamplingConfig(ConfigModel):
+    """How completions are drawn."""
+
+    temperature: float = 1.0
+    """Divides the logits; above 0."""
+
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the probability that may be sampled from; 1 for all of it."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Number of likeliest tokens that may be sampled; 0 for all."""
+
+    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
+    """New tokens a completion may have at most."""
+
+    @field_validator("temperature")
+    @classmethod
+    def _temperature(cls, value: float) -> float:
+        if value <= 0.0:
+            raise ValueError(
+                f"should be above 0, not {value:g}: greedy decoding makes every member of a group "
+                "the same (only `eval` may use temperature 0)"
+            )
+        return value
+
+
+class RLSamplingConfig(SamplingConfig):
+    """Sampling for training by RL: always from the full softmax, whose log-probs the loss needs."""
+
+    @field_validator("top_p")
+    @classmethod
+    def _top_p(cls, value: float) -> float:
+        if value != 1.0:
+            raise ValueError(
+                f"should be 1 in an rl stage, not {value:g}: log-probs must be of the full softmax"
+            )
+        return value
+
+    @field_validator("top_k")
+    @classmethod
+    def _top_k(cls, value: int) -> int:
+        if value != 0:
+            raise ValueError(
+                f"should be 0 in an rl stage, not {value}: log-probs must be of the full softmax"
+            )
+        return value
+
+
+class OptimConfig(ConfigModel):
+    """The torch optimizer and its schedule."""
+
+    type: Literal["adamw"] = "adamw"
+    """The torch optimizer."""
+
+    learning_rate: float = Field(gt=0.0)
+    """Peak learning rate."""
+
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
+        Field(strict=False),
+    ] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+
+    eps: float = Field(default=1e-8, gt=0.0)
+    """Added to the denominator."""
+
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """Decoupled weight decay per update, times the learning rate."""
+
+    max_grad_norm: float = Field(default=1.0, gt=0.0)
+    """L2 norm that the gradient is clipped to."""
+
+    warmup_steps: int = Field(default=0, ge=0)
+    """Updates over which the learning rate rises linearly from 0."""
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """How the learning rate falls after the warm-up, to the end of the stage."""
+
+    min_lr_ratio: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Where the schedule ends, as a share of `learning_rate`."""
+
+
+class OptimizerConfig(PluginBlock):
+    """The policy optimizer, ``{type: grpo, clip: 0.2}``; options are its plugin's own."""
+
+    type: str = "grpo"
+    """Name of the policy optimizer."""
+
+
+class EvalEnv(ConfigModel):
+    """One environment of an evaluation; an id alone stands for ``{env: ID}``."""
+
+    env: str
+    """Id of the environment."""
+
+    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Arguments of the environment."""
+
+    difficulty: Difficulty = None
+    """Level, or [lowest, highest]; the environment's whole range where absent."""
+
+    language: str | None = None
+    """Language of the questions; every one of the environment's where absent."""
+
+    split: SplitName = "test"
+    """Split that the questions come from."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_id(cls, value: object) -> object:
+        return {"env": value} if isinstance(value, str) else value
+
+
+def _default_pass_at(values: dict[str, Any]) -> list[int]:
+    return [min(4, int(values.get("samples", 4)))]
+
+
+class EvalConfig(ConfigModel):
+    """An evaluation on fixed held-out questions."""
+
+    envs: list[EvalEnv] = Field(min_length=1)
+    """Environments, each an id or a mapping."""
+
+    questions: int = Field(default=150, ge=1)
+    """Questions from each environment."""
+
+    samples: int = Field(default=4, ge=1)
+    """Completions of each question."""
+
+    pass_at: list[Annotated[int, Field(ge=1)]] = Field(default_factory=_default_pass_at)
+    """Values of k for pass@k and cons@k, none above `samples`."""
+
+    temperature: float = Field(default=1.0, ge=0.0)
+    """Divides the logits; 0 is greedy."""
+
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the probability that may be sampled from."""
+
+    top_k: int = Field(default=0, ge=0)
+    """Number of likeliest tokens that may be sampled; 0 for all."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """New tokens a completion may have; what the stage itself samples with where absent."""
+
+    greedy: bool = True
+    """Whether each question is also answered once greedily."""
+
+    every: int = Field(default=0, ge=0)
+    """Steps between evaluations during the stage; 0 for the end of the stage only."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the questions: the same in every stage that is to be compared."""
+
+    @field_validator("pass_at")
+    @classmethod
+    def _pass_at(cls, value: list[int], info: ValidationInfo) -> list[int]:
+        samples = info.data.get("samples")
+        if samples is not None and value and max(value) > samples:
+            raise ValueError(
+                f"pass@{max(value)} needs at least {max(value)} samples a question; "
+                f"`samples` is {samples}"
+            )
+        return sorted(set(value))
+
+
+class SourceConfig(ConfigModel):
+    """One environment of a mixture, and what its completions are rewarded for."""
+
+    env: str
+    """Id of the environment."""
+
+    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Arguments of the environment."""
+
+    weight: float = Field(default=1.0, gt=0.0)
+    """Share of the draws, relative to the other sources'."""
+
+    split: SplitName = "train"
+    """Split that tasks are drawn from."""
+
+    difficulty: Difficulty = None
+    """Level, or [lowest, highest]; the environment's whole range where absent."""
+
+    language: str | None = None
+    """Language of the questions; every one of the environment's where absent."""
+
+    rewards: dict[str, float] = Field(default_factory=lambda: {"accuracy": 1.0}, min_length=1)
+    """Weight of each named reward: a component that the environment emits, or a reward model;
+    ``env.NAME`` or ``model.NAME`` where both offer the name."""
+
+    on_grader_error: Literal["mask", "retry", "raise"] = "mask"
+    """What becomes of a completion whose grading failed."""
+
+    on_length: Literal["grade", "zero", "mask"] = "grade"
+    """What becomes of a completion that was cut at `max_tokens`."""
+
+
+class MixtureConfig(ConfigModel):
+    """Weighted sources of tasks."""
+
+    sources: list[SourceConfig] = Field(min_length=1)
+    """The environments that tasks are drawn from."""
+
+
+class StageConfig(ConfigModel):
+    """What every stage has. A plugin's stage config derives from this."""
+
+    yields_weights: ClassVar[bool] = True
+    """Whether the stage trains; one that does not passes on the weights it was given."""
+
+    inherits_eval: ClassVar[bool] = True
+    """Whether the recipe's `eval` is the stage's where it has none of its own."""
+
+    type: str
+    """Type of the stage."""
+
+    role: Role | None = None
+    """The part the stage plays in the story that the report tells."""
+
+    variant: str | None = None
+    """What sets this stage apart from others of its role, for tables."""
+
+    init_from: str
+    """Weights to begin with: ``base``, ``student``, or the name of an earlier stage."""
+
+    prompt: str = "chat"
+    """How messages become text: ``r1_zero``, ``chat``, ``raw``, or a ``.jinja`` file."""
+
+    prefill: str = ""
+    """Text that every completion begins with, such as ``"<think>\\n"``."""
+
+    eval: EvalConfig | None = None
+    """Evaluation during and after the stage; keys that are absent come from the recipe's `eval`,
+    and ``null`` means none. A stage of rejection sampling has none unless it says so."""
+
+    save_steps: int = Field(default=10, ge=1)
+    """Steps between checkpoints."""
+
+    keep_last: int = Field(default=2, ge=1)
+    """Checkpoints kept of the last ones."""
+
+    best_metric: str | None = None
+    """Metric whose best checkpoint is kept too; none where absent."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what the stage reads: where its weights come from, and stages with its data."""
+        return (self.init_from,)
+
+    @property
+    def eval_max_tokens(self) -> int:
+        """New tokens a completion may have when the stage is evaluated."""
+        if self.eval is not None and self.eval.max_tokens is not None:
+            return self.eval.max_tokens
+        sampling = getattr(self, "sampling", None)
+        return sampling.max_tokens if isinstance(sampling, SamplingConfig) else DEFAULT_MAX_TOKENS
+
+    @field_validator("prompt")
+    @classmethod
+    def _prompt(cls, value: str) -> str:
+        if value not in PROMPTS and PurePath(value).suffix != ".jinja":
+            raise ValueError(
+                f"should be one of {', '.join(PROMPTS)}, or a .jinja file, not '{value}'"
+            )
+        return value
+
+
+def _default_min_group(values: dict[str, Any]) -> int:
+    return min(2, int(values.get("group_size", 2)))
+
+
+class RLConfig(StageConfig):
+    """Reinforcement learning on a mixture."""
+
+    mixture: str
+    """Name of the mixture that tasks are drawn from."""
+
+    steps: int = Field(ge=1)
+    """Rollouts to make and learn from."""
+
+    prompts_per_step: int = Field(ge=1)
+    """Prompts a rollout."""
+
+    group_size: int = Field(ge=1)
+    """Completions of each prompt."""
+
+    min_group: int = Field(default_factory=_default_min_group, ge=1)
+    """Valid members below which a group is dropped."""
+
+    max_refills: int = Field(default=4, ge=0)
+    """Times that a rollout may draw again for groups that were dropped."""
+
+    mini_batches: int = Field(default=1, ge=1)
+    """Parts that a rollout is split into: updates a pass."""
+
+    epochs: int = Field(default=1, ge=1)
+    """Passes over each rollout."""
+
+    sampling: RLSamplingConfig = Field(default_factory=RLSamplingConfig)
+    """How completions are drawn."""
+
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    """The policy optimizer and its options."""
+
+    optim: OptimConfig
+    """The torch optimizer."""
+
+    reference_every: int = Field(default=0, ge=0)
+    """Updates between refreshes of the reference policy; 0 to keep the stage's first weights."""
+
+    old_logprobs: Literal["recompute", "sampler"] = "recompute"
+    """Where the log-probs before the first update come from."""
+
+    @field_validator("min_group")
+    @classmethod
+    def _min_group(cls, value: int, info: ValidationInfo) -> int:
+        group_size = info.data.get("group_size")
+        if group_size is not None and value > group_size:
+            raise ValueError(f"should be at most `group_size`, {group_size}, not {value}")
+        return value
+
+    @field_validator("mini_batches")
+    @classmethod
+    def _mini_batches(cls, value: int, info: ValidationInfo) -> int:
+        prompts, group_size = info.data.get("prompts_per_step"), info.data.get("group_size")
+        if prompts is not None and group_size is not None and value > prompts * group_size:
+            raise ValueError(
+                f"should be at most the {prompts * group_size} completions of a rollout "
+                f"({prompts} prompts x {group_size}), not {value}"
+            )
+        return value
+
+
+class DataConfig(ConfigModel):
+    """Examples for supervised training, from exactly one of `from`, `file` and `env`."""
+
+    from_stage: str | None = Field(default=None, alias="from")
+    """Name of the rejection-sampling stage whose examples to take."""
+
+    file: str | None = None
+    """A local .jsonl or .parquet file."""
+
+    prompt_column: str = "prompt"
+    """Column of `file` with the prompt."""
+
+    completion_column: str = "completion"
+    """Column of `file` with the completion."""
+
+    env: str | None = None
+    """Id of the environment whose reference completions to take."""
+
+    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Arguments of `env`."""
+
+    difficulty: Difficulty = None
+    """Level of `env`, or [lowest, highest]; its whole range where absent."""
+
+    language: str | None = None
+    """Language of the questions of `env`; every one it has where absent."""
+
+    split: SplitName = "train"
+    """Split of `env` that tasks are drawn from."""
+
+    count: int | None = Field(default=None, ge=1)
+    """Examples to make from `env`."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Examples to take at most, in a seeded order; all where absent."""
+
+    repeat: int = Field(default=1, ge=1)
+    """Times that each example occurs in an epoch."""
+
+    @field_validator("file")
+    @classmethod
+    def _file(cls, value: str | None) -> str | None:
+        if value is not None and PurePath(value).suffix not in (".jsonl", ".parquet"):
+            raise ValueError(f"should be a .jsonl or .parquet file, not '{value}'")
+        return value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataConfig:
+        given = [n for n in ("from", "file", "env") if getattr(self, _ORIGINS.get(n, n))]
+        if len(given) != 1:
+            raise ValueError(
+                f"should have exactly one of `from`, `file` and `env`, not {_listed(given)}"
+            )
+        for owner, keys in _ORIGIN_KEYS.items():
+            stray = [key for key in keys if key in self.model_fields_set and owner != given[0]]
+            # A resolved recipe writes defaults out, so only a value that says something is wrong.
+            stray = [k for k in stray if getattr(self, k) != _default(type(self), k)]
+            if stray:
+                raise ValueError(f"{_listed(stray)} goes with `{owner}`, not with `{given[0]}`")
+        if self.env is not None and self.count is None:
+            raise ValueError("`env` needs `count`, the number of examples to make")
+        return self
+
+
+_ORIGINS = {"from": "from_stage"}
+_ORIGIN_KEYS = {
+    "file": ("prompt_column", "completion_column"),
+    "env": ("kwargs", "difficulty", "language", "split", "count"),
+}
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names) or "none"
+
+
+def _default(model: type[BaseModel], name: str) -> Any:
+    return model.model_fields[name].get_default(call_default_factory=True)
+
+
+class SFTConfig(StageConfig):
+    """Supervised fine-tuning on examples."""
+
+    data: list[DataConfig] = Field(min_length=1)
+    """Where the examples come from; all of them together, shuffled."""
+
+    steps: int | None = Field(default=None, ge=1)
+    """Updates to make; exactly one of this and `epochs`."""
+
+    epochs: float | None = Field(default=None, gt=0.0)
+    """Passes over the data; exactly one of this and `steps`."""
+
+    batch_size: int = Field(ge=1)
+    """Sequences an update."""
+
+    optim: OptimConfig
+    """The torch optimizer."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Where the weights come from, and the stages that made the data."""
+        stages = (item.from_stage for item in self.data)
+        return (self.init_from, *(name for name in stages if name is not None))
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> SFTConfig:
+        if (self.steps is None) == (self.epochs is None):
+            given = "neither" if self.steps is None else "both"
+            raise ValueError(f"should have exactly one of `steps` and `epochs`, not {given}")
+        return self
+
+
+class DistillConfig(SFTConfig):
+    """Supervised fine-tuning of a student on what a stronger model wrote."""
+
+    teacher: str
+    """Name of the stage whose model wrote the data, for the record."""
+
+
+class RejectionSamplingConfig(StageConfig):
+    """Sampling completions, and keeping those that earn what is required."""
+
+    yields_weights: ClassVar[bool] = False
+    inherits_eval: ClassVar[bool] = False  # it would measure its input's weights again
+
+    mixture: str
+    """Name of the mixture that tasks are drawn from."""
+
+    prompts: int = Field(ge=1)
+    """Prompts to sample for."""
+
+    samples: int = Field(ge=1)
+    """Completions of each prompt."""
+
+    keep_per_prompt: int = Field(default=1, ge=1)
+    """Completions kept of one prompt at most."""
+
+    require: dict[str, float] = Field(default_factory=dict[str, float])
+    """Lowest value of each named reward component that a kept completion may have."""
+
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    """How completions are drawn."""
+
+    max_examples: int | None = Field(default=None, ge=1)
+    """Completions kept in all at most."""
+
+    min_examples: int = Field(default=1, ge=1)
+    """Completions kept below which the stage fails."""
+
+    @field_validator("keep_per_prompt")
+    @classmethod
+    def _keep_per_prompt(cls, value: int, info: ValidationInfo) -> int:
+        samples = info.data.get("samples")
+        if samples is not None and value > samples:
+            raise ValueError(f"should be at most `samples`, {samples}, not {value}")
+        return value
+
+    @field_validator("min_examples")
+    @classmethod
+    def _min_examples(cls, value: int, info: ValidationInfo) -> int:
+        prompts, keep = info.data.get("prompts"), info.data.get("keep_per_prompt")
+        limit = info.data.get("max_examples")
+        if limit is not None and value > limit:
+            raise ValueError(f"should be at most `max_examples`, {limit}, not {value}")
+        if prompts is not None and keep is not None and value > prompts * keep:
+            raise ValueError(
+                f"{value} cannot be reached: {prompts} prompts x {keep} kept is {prompts * keep}"
+            )
+        return value
+
+
+class EvaluateConfig(StageConfig):
+    """Evaluation of given weights, nothing else."""
+
+    yields_weights: ClassVar[bool] = False
+
+
+BUILTIN_STAGES: dict[str, type[StageConfig]] = {
+    "rl": RLConfig,
+    "sft": SFTConfig,
+    "distill": DistillConfig,
+    "rejection_sampling": RejectionSamplingConfig,
+    "evaluate": EvaluateConfig,
+}

@@ -1,0 +1,163 @@
+"""Reinforcement learning: one step of it reads top to bottom in `RLStage.step`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+import torch
+
+from palestra.learner.learner import Learner, LearnerConfig
+from palestra.learner.packing import pack
+from palestra.mixture.draw import Mixture
+from palestra.mixture.sources import make_sources
+from palestra.optimizers.base import PolicyOptimizer
+from palestra.plugins.registry import Kind
+from palestra.rollout.collect import Collection, collect
+from palestra.rollout.record import rollout_metrics, write_rollout
+from palestra.rollout.samplers.base import SamplingParams
+from palestra.seeding import derive_seed, rng
+from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.config import RLConfig
+from palestra.stages.evaluate import evaluate_policy
+from palestra.stages.gather import gather_groups
+from palestra.stages.policy import load_policy, make_sampler
+
+
+class RLStage:
+    """Rolls out a mixture, pays rewards, and improves the policy, step by step."""
+
+    def __init__(self, context: StageContext) -> None:
+        config = cast("RLConfig", context.config)
+        registry, name, seed = context.registry, context.name, context.recipe.seed
+        self.context, self.config, self.seed = context, config, seed
+        self.optimizer = _make_optimizer(context, config)
+        self.mixture = Mixture(
+            make_sources(
+                context.recipe.mixtures[config.mixture], registry, f"mixtures.{config.mixture}"
+            ),
+            seed,
+            name,
+        )
+        self.policy = load_policy(context)
+        self.sampler = make_sampler(context, self.policy.model)
+        self.learner = Learner(
+            self.policy.model,
+            context.accelerator,
+            LearnerConfig(
+                optim=config.optim,
+                total_updates=config.steps * config.mini_batches * config.epochs,
+                token_budget=context.recipe.engine.token_budget,
+                temperature=config.sampling.temperature,
+                reference_every=config.reference_every,
+                keep_reference="ref_logprobs" in self.optimizer.needs,
+                entropy="entropy" in self.optimizer.needs,
+                skip_zero_advantage=self.optimizer.zero_advantage_is_zero_loss,
+            ),
+            pad=self.policy.pad,
+            rescue=context.folder / "nan-batch.pt",
+        )
+        self.many_updates = config.mini_batches * config.epochs > 1
+
+    def run(self) -> StageResult:
+        """Run all steps, or those that a killed run left."""
+        state = {"mixture": self.mixture, "optimizer": self.optimizer}
+        loop = TrainingLoop(self.context, self.learner, self.policy, state, self._evaluate)
+        try:
+            return loop.run(self.config.steps, self.step)
+        finally:
+            self.sampler.close()
+
+    def step(self, number: int) -> dict[str, Any]:
+        """One rollout, and the updates that learn from it."""
+        torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
+        started = time.monotonic()
+        collected = collect(
+            self.mixture,
+            self.sampler,
+            self.policy.prompter,
+            self._how(number),
+            prompts=self.config.prompts_per_step,
+            keep=self.optimizer.keep,
+            max_refills=self.config.max_refills,
+        )
+        generated = time.monotonic()
+
+        rollout = self.learner.annotate(pack(collected.kept), self._fields())
+        rollout = rollout.with_fields(self.optimizer.advantages(rollout))
+
+        updates: list[dict[str, float]] = []
+        order = rng(self.seed, "mini_batches", self.context.name, number)
+        for _ in range(self.config.epochs):
+            for batch in rollout.mini_batches(self.config.mini_batches, order):
+                updates.append(self.learner.update(batch, self.optimizer.loss))
+        self.sampler.update_weights(self.learner.named_tensors(), version=number)
+        updated = time.monotonic()
+
+        self._record(number, collected.kept + collected.dropped, rollout)
+        return {
+            **rollout_metrics(collected.kept, collected.dropped),
+            **_mean(updates),
+            "updates": self.learner.updates,
+            "generate_seconds": generated - started,
+            "update_seconds": updated - generated,
+            "record_seconds": time.monotonic() - updated,
+        }
+
+    def _how(self, number: int) -> Collection:
+        config, accelerator = self.config, self.context.accelerator
+        return Collection(
+            params=SamplingParams(
+                temperature=config.sampling.temperature, max_tokens=config.sampling.max_tokens
+            ),
+            group_size=config.group_size,
+            min_group=config.min_group,
+            noise=(self.seed, "sample", self.context.name),
+            version=number - 1,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            gather=gather_groups(accelerator),
+        )
+
+    def _fields(self) -> frozenset[str]:
+        """Return the fields that need a pass of their own before the first update."""
+        needs = self.optimizer.needs & {"ref_logprobs", "old_logprobs"}
+        if not self.many_updates:  # the current log-probs, without gradient, are the old ones
+            needs -= {"old_logprobs"}
+        return frozenset(needs)
+
+    def _record(self, number: int, groups: list[Any], rollout: Any) -> None:
+        context = self.context
+        if not context.is_main:
+            return
+        write_rollout(context.folder / "rollouts", number, groups, rollout)
+        context.registry.notify(
+            "palestra_step_finished",
+            run=context.folder.parent.parent,
+            stage=context.name,
+            step=number,
+            metrics={},
+            groups=groups,
+        )
+        member = groups[number % len(groups)].members[0]
+        context.progress.completion(
+            member.messages[-1]["content"], member.text, {**member.components}
+        )
+
+    def _evaluate(self) -> dict[str, Any]:
+        return evaluate_policy(self.context, self.policy, self.sampler)
+
+
+def _make_optimizer(context: StageContext, config: RLConfig) -> PolicyOptimizer:
+    kind, name = Kind.POLICY_OPTIMIZER, config.optimizer.type
+    factory = cast("type[PolicyOptimizer]", context.registry.load(kind, name))
+    return factory(factory.Config.model_validate(config.optimizer.options))
+
+
+def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over a step's updates; the learning rate is the last one's."""
+    mean = {k: sum(u[k] for u in updates) / len(updates) for k in updates[0]}
+    return mean | {
+        "learning_rate": updates[-1]["learning_rate"],
+        "tokens_trained": sum(u["tokens_trained"] for u in updates),
+    }

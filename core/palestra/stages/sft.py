@@ -1,0 +1,100 @@
+"""Supervised fine-tuning: cross entropy over completions, on the same learner as RL."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+
+from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
+from palestra.learner.packing import pack_examples
+from palestra.seeding import derive_seed, rng
+from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.config import SFTConfig
+from palestra.stages.evaluate import evaluate_policy
+from palestra.stages.examples import Example, load_examples
+from palestra.stages.policy import LoadedPolicy, load_policy, make_sampler
+
+
+class SFTStage:
+    """Trains on examples; a step is one update on `batch_size` of them."""
+
+    def __init__(self, context: StageContext) -> None:
+        config = cast("SFTConfig", context.config)
+        self.context, self.config, self.seed = context, config, context.recipe.seed
+        self.policy = load_policy(context)
+        examples = load_examples(
+            config.data, context.data, context.registry, self.seed, f"stages.{context.name}"
+        )
+        self.examples = tokenize(self.policy, examples)
+        self.steps = config.steps or math.ceil(
+            (config.epochs or 1) * len(self.examples) / config.batch_size
+        )
+        self.learner = Learner(
+            self.policy.model,
+            context.accelerator,
+            LearnerConfig(
+                optim=config.optim,
+                total_updates=self.steps,
+                token_budget=context.recipe.engine.token_budget,
+            ),
+            pad=self.policy.pad,
+            rescue=context.folder / "nan-batch.pt",
+        )
+
+    def run(self) -> StageResult:
+        """Run all steps, or those that a killed run left."""
+        loop = TrainingLoop(self.context, self.learner, self.policy, {}, self._evaluate)
+        result = loop.run(self.steps, self.step)
+        return StageResult(
+            weights=result.weights,
+            steps=result.steps,
+            evals=result.evals,
+            facts={"examples": len(self.examples)},
+        )
+
+    def step(self, number: int) -> dict[str, Any]:
+        """One update; which examples it sees is a function of the seed and the step."""
+        torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
+        batch = pack_examples([self.examples[i] for i in self._rows(number)])
+        metrics = self.learner.update(batch, supervised_loss)
+        del metrics["sampler_gap"]
+        return metrics
+
+    def _rows(self, number: int) -> list[int]:
+        """Return the examples of a step: each epoch is a permutation of its own."""
+        size, count = self.config.batch_size, len(self.examples)
+        rows: list[int] = []
+        for place in range((number - 1) * size, number * size):
+            epoch, at = divmod(place, count)
+            if not rows or at == 0:
+                order = rng(self.seed, "epoch", self.context.name, epoch).permutation(count)
+            rows.append(int(order[at]))
+        return rows
+
+    def _evaluate(self) -> dict[str, Any]:
+        sampler = make_sampler(self.context, self.policy.model)
+        try:
+            return evaluate_policy(self.context, self.policy, sampler)
+        finally:
+            sampler.close()
+
+
+def tokenize(
+    policy: LoadedPolicy, examples: Sequence[Example]
+) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return (prompt ids, completion ids) pairs; a completion ends with the stop token.
+
+    A completion that begins with the prefill has it cut off: the prompt already ends with it.
+    """
+    prompter, tokenizer = policy.prompter, policy.tokenizer
+    out: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for example in examples:
+        text = example.completion.removeprefix(prompter.prefill)
+        completion = tokenizer.encode(text, add_special_tokens=False)
+        out.append(
+            (prompter.open(example.messages), (*completion, prompter.stop_token_ids[0]))
+        )
+    return out
