@@ -16,7 +16,7 @@ Each class is also a builtin, so callers may catch what they know.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 
@@ -64,7 +64,7 @@ class TrainingError(PalestraError, RuntimeError):
 
 
 @contextmanager
-def boundary(error: type[PluginError], what: str) -> Iterator[None]:
+def boundary(error: type[PluginError], what: str) -> Generator[None]:
     """Turn whatever foreign code raises into `error`, naming where it came from.
 
     Palestra's own errors pass through untouched; the cause stays chained.

@@ -8,7 +8,25 @@ from palestra.envs import Score, SingleTurnEnv, Task, verdict
 from palestra.envs.answers import lenient_answer, strict_answer
 
 _WORDS = {
-    "en": "cat sun red tree blue fish star moon rain hat cup dog bird green leaf snow sea".split(),
+    "en": [
+        "cat",
+        "sun",
+        "red",
+        "tree",
+        "blue",
+        "fish",
+        "star",
+        "moon",
+        "rain",
+        "hat",
+        "cup",
+        "dog",
+        "bird",
+        "green",
+        "leaf",
+        "snow",
+        "sea",
+    ],
     "zh": list("猫日红树蓝鱼星月雨帽杯狗鸟绿叶雪海"),
 }
 _TIMES = {"en": ("two", "three", "four", "five"), "zh": ("两", "三", "四", "五")}
@@ -40,9 +58,7 @@ class InstructionsEnv(SingleTurnEnv):
             a, b, c = words
             prompt = _SWAP[language].format(a=a, b=b, c=c)
             reference, plan = f"{c} {b} {a}", _PLAN_SWAP[language]
-        return Task(
-            prompt=prompt, reference=reference, language=language, metadata={"plan": plan}
-        )
+        return Task(prompt=prompt, reference=reference, language=language, metadata={"plan": plan})
 
     def grade(self, task: Task, completion: str) -> Score:
         strict = strict_answer(completion)

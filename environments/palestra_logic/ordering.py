@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -29,7 +30,7 @@ class OrderingEnv(SingleTurnEnv):
     def sample(self, rng: np.random.Generator, difficulty: int) -> Task:
         language = "en" if rng.random() < 0.5 else "zh"
         order = "".join(rng.choice(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), difficulty + 2, False))
-        pairs = list(zip(order, order[1:], strict=False))
+        pairs = list(itertools.pairwise(order))
         rng.shuffle(pairs)
         premises = _JOIN[language].join(_PREMISE[language].format(a=a, b=b) for a, b in pairs)
         return Task(
@@ -51,7 +52,7 @@ class OrderingEnv(SingleTurnEnv):
         order, language = str(task.reference), task.language or "en"
         lines = [
             _FIRST[language].format(a=order[0]),
-            *(_PREMISE[language].format(a=a, b=b) for a, b in zip(order, order[1:], strict=False)),
+            *(_PREMISE[language].format(a=a, b=b) for a, b in itertools.pairwise(order)),
             _SO[language].format(o=order),
         ]
         return f"<think>{chr(10).join(lines)}</think><answer>{order}</answer>"

@@ -52,7 +52,8 @@ class ArithmeticEnv(SingleTurnEnv):
 
     def reference_completion(self, task: Task) -> str:
         a, op, b = task.metadata["a"], task.metadata["op"], task.metadata["b"]
-        assert isinstance(a, int) and isinstance(b, int)
+        assert isinstance(a, int)
+        assert isinstance(b, int)
         language = task.language or "en"
         lines = (_multiply if op == "*" else _subtract if op == "-" else _add)(a, b, language)
         lines.append(f"{_WORDS[language]['so']}{task.reference}")

@@ -3,7 +3,8 @@
 from palestra.envs.env import MultiTurnEnv, SingleTurnEnv, TextEnv, Turn, single_turn, verdict
 from palestra.envs.score import Score, Status
 from palestra.envs.spaces import TextSpace
-from palestra.envs.task import SPLITS, Message, Split, Task, prompt_hash, split_of
+from palestra.envs.task import Message, Task
+from palestra.splits import SPLITS, Split, prompt_hash, split_of
 
 __all__ = [
     "SPLITS",

@@ -28,7 +28,7 @@ def last_number(text: str) -> str | None:
 
 
 def lenient_answer(completion: str) -> str | None:
-    r"""Return the last answer anywhere: tags, ``\boxed{}``, else the last line that is not empty."""
+    r"""Return the last answer anywhere: tags, ``\boxed{}``, else the last line with text."""
     strict = strict_answer(completion)
     if strict is not None:
         return strict

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal, cast
 
 import gymnasium
 import numpy as np
@@ -18,9 +18,10 @@ import numpy as np
 from palestra.envs.answers import lenient_answer, same_answer, strict_answer
 from palestra.envs.score import Score, Status
 from palestra.envs.spaces import TextSpace
-from palestra.envs.task import SPLITS, Message, Split, Task, split_of
+from palestra.envs.task import Message, Task
 from palestra.errors import ConfigError, EnvironmentFailed, GraderFailed, boundary, did_you_mean
 from palestra.seeding import rng as named_rng
+from palestra.splits import SPLITS, Split, split_of
 
 MAX_REDRAWS = 1_000
 _OPTIONS = ("split", "index", "task_id", "difficulty", "language")
@@ -55,12 +56,12 @@ class TextEnv(gymnasium.Env[str, str]):
     from `self.np_random`, as Gymnasium says.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
     env_id: str = ""
     difficulties: tuple[int, int] = (1, 1)
     max_turns: int = 1
 
     def __init__(self) -> None:
+        self.metadata = {"render_modes": []}
         self.observation_space = TextSpace()
         self.action_space = TextSpace()
         self.task: Task | None = None
@@ -116,8 +117,8 @@ class TextEnv(gymnasium.Env[str, str]):
         """Take the policy's whole turn, and answer as Gymnasium does."""
         if self.task is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        if not isinstance(action, str):
-            raise ConfigError(f"an action is a string, not {type(action).__name__}")
+        if action not in self.action_space:
+            raise ConfigError(f"not an action of {self.action_space}: {type(action).__name__}")
         self._turns_taken += 1
         turn = self._judge(self.task, action)
         self._messages.append({"role": "assistant", "content": action})
@@ -181,7 +182,7 @@ class TextEnv(gymnasium.Env[str, str]):
             match = _TASK_ID.fullmatch(options["task_id"])
             if match is None:
                 return self._listed_by_id(split, options["task_id"])
-            split = match[1]  # type: ignore[assignment]  # the pattern allows only splits
+            split = cast("Split", match[1])
             stream, number, language = match[2], int(match[3]), match[6]
             if match[4] is not None:
                 difficulty = (int(match[4]), int(match[5] or match[4]))
@@ -204,7 +205,7 @@ class TextEnv(gymnasium.Env[str, str]):
     def _sampled(
         self, split: Split, stream: str, number: int, levels: tuple[int, int], language: str | None
     ) -> Task:
-        """Redraw until the hash of the prompt falls in `split` (and the language is the one asked)."""
+        """Redraw until the prompt falls in `split`, and the language is the one asked for."""
         generator = named_rng(number, self.env_id, stream)
         for _ in range(MAX_REDRAWS):
             level = int(generator.integers(levels[0], levels[1] + 1))
@@ -229,14 +230,17 @@ class TextEnv(gymnasium.Env[str, str]):
             raise EnvironmentFailed(f"{self.env_id}: split '{split}' holds no task")
         if stream == "i" and number >= len(listed):
             raise ConfigError(f"{self.env_id}: index {number} of split '{split}' of {len(listed)}")
-        index = number if stream == "i" else int(
-            named_rng(number, self.env_id, split).integers(len(listed))
+        index = (
+            number
+            if stream == "i"
+            else int(named_rng(number, self.env_id, split).integers(len(listed)))
         )
         task = listed[index]
         return task if task.id else replace(task, id=f"{split}/i{index}")
 
     def _listed_by_id(self, asked: Split, task_id: str) -> Task:
-        for split in (asked, *[s for s in SPLITS if s != asked]):
+        others: list[Split] = [s for s in SPLITS if s != asked]
+        for split in (asked, *others):
             for task in self.tasks(split) or ():
                 if task.id == task_id:
                     self._split = split
@@ -298,7 +302,7 @@ def verdict(extracted: str | None, *, correct: bool, lenient: bool) -> Score:
 
 
 class MultiTurnEnv(TextEnv):
-    """A conversation: `begin` opens it, `respond` answers each action until `done` or `max_turns`."""
+    """A conversation: `begin` opens it, `respond` answers each action until `done`."""
 
     max_turns = 8
 

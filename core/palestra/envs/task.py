@@ -1,17 +1,12 @@
-"""`Task`: one question with its reference, and the split its prompt falls in."""
+"""`Task`: one question with its reference, and the hash that names its prompt."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from palestra.seeding import stable_hash
-
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+from palestra.splits import prompt_hash
 
 
 class Message(TypedDict):
@@ -55,17 +50,3 @@ class Task:
     def prompt_hash(self) -> str:
         """16 hex digits that name the content of the prompt, whatever its white space and width."""
         return prompt_hash("\n".join(m["content"] for m in self.messages))
-
-
-def prompt_hash(text: str) -> str:
-    """Hash a prompt after Unicode NFKC, case folding and squeezing white space."""
-    return stable_hash(re.sub(r"\s+", " ", unicodedata.normalize("NFKC", text)).strip().casefold())
-
-
-def split_of(hash_: str) -> Split:
-    """Return the split that a prompt belongs to: 80% train, 10% validation, 10% test.
-
-    The prompt alone decides, so no seed, index or process can put a test question into training.
-    """
-    bucket = int(hash_, 16) % 10
-    return "train" if bucket < 8 else "validation" if bucket == 8 else "test"

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from palestra.errors import ConfigError
-from palestra.evaluation.metrics import Question, Sample, summarize
+from palestra.evaluation.metrics import Question, Sample, majority_gain, summarize
 from palestra.mixture.config import SourceConfig
 from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
@@ -62,10 +62,11 @@ def evaluate(
         draws = questions(source, config)
         mine = [d for i, d in enumerate(draws) if i % world == rank]
         sampled = gather(roll_out(mine, [source], sampler, prompter, how))
-        best = (
-            gather(roll_out(mine, [source], sampler, prompter, greedy)) if config.greedy else []
-        )
-        out[_label(env, out)] = summarize(_questions(sampled, best), tuple(config.pass_at))
+        best = gather(roll_out(mine, [source], sampler, prompter, greedy)) if config.greedy else []
+        answered = _questions(sampled, best)
+        gains = {str(k): majority_gain(answered, k).as_dict() for k in config.pass_at if k > 1}
+        measured = summarize(answered, tuple(config.pass_at))
+        out[_label(env, out)] = {**measured, "cons_gain@k": gains}
     return out
 
 
@@ -88,9 +89,7 @@ def questions(source: Source, config: EvalConfig) -> list[Draw]:
         _, info = env.reset(options={**source.options, "index": index})
         if info["prompt_hash"] not in seen:
             seen.add(info["prompt_hash"])
-            draws.append(
-                Draw(number=len(draws), source=0, env_seed=0, options={"index": index})
-            )
+            draws.append(Draw(number=len(draws), source=0, env_seed=0, options={"index": index}))
     if not draws:
         raise ConfigError(f"{source.where}: no question in split '{split}'")
     return draws

@@ -34,9 +34,7 @@ class Checkpoints:
         self.folder = folder
         self.keep_last = keep_last
 
-    def save(
-        self, step: int, write: Callable[[Path], None], metric: float | None = None
-    ) -> Path:
+    def save(self, step: int, write: Callable[[Path], None], metric: float | None = None) -> Path:
         """Let `write` fill a folder, and make it the checkpoint of `step`.
 
         Args:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from palestra.stages.config import OptimConfig
+    from palestra.learner.config import OptimConfig
 
 LossFunction = Callable[[Outputs, Batch], Loss]
 
@@ -136,7 +136,8 @@ class Learner:
             ]
             out[torch.tensor(tokens)] = now.float().cpu()
         if self.accelerator.num_processes > 1:
-            out = self.accelerator.reduce(out.to(self.accelerator.device), "sum").cpu()
+            shared = self.accelerator.reduce(out.to(self.accelerator.device), "sum")
+            out = cast("Tensor", shared).cpu()
         return out
 
     def _micro_batches(self, batch: Batch, rows: list[int]) -> list[list[int]]:
@@ -177,13 +178,13 @@ class Learner:
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.updates += 1
-        if self._reference is not None and self.config.reference_every:
-            if self.updates % self.config.reference_every == 0:
-                self._reference = self._frozen_copy()
+        every = self.config.reference_every
+        if self._reference is not None and every and self.updates % every == 0:
+            self._reference = self._frozen_copy()
         return metrics
 
     def _my_share(self, batch: Batch) -> list[list[int]]:
-        """Return this process's micro-batches; all processes have equally many (empty ones last)."""
+        """Return this process's micro-batches: as many as any other's, with empty ones last."""
         rows = list(range(len(batch)))
         if self.config.skip_zero_advantage and "advantages" in batch.fields:
             weight = torch.zeros(len(batch)).index_add(

@@ -8,7 +8,7 @@ are found out on the first batch and go through their own logits.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,11 +48,11 @@ class Policy(nn.Module):
             entropy: whether to return (T,) entropies too.
         """
         targets = ids[rows_T, columns_T]
-        head = self.model.get_output_embeddings()
+        head = cast("nn.Linear | None", self.model.get_output_embeddings())
         backbone = self.model.base_model
         if self._fused is None:
             self._fused = self._is_plain(ids, head)
-        if not self._fused:
+        if not self._fused or head is None:
             logits_T = self.model(input_ids=ids, use_cache=False).logits[rows_T, columns_T - 1]
             all_T = (logits_T.float() / temperature).log_softmax(-1)
             chosen = all_T.gather(-1, targets[:, None]).squeeze(-1)
@@ -73,7 +73,7 @@ class Policy(nn.Module):
         return -loss, exact
 
     @torch.no_grad()
-    def _is_plain(self, ids: Tensor, head: nn.Module | None) -> bool:
+    def _is_plain(self, ids: Tensor, head: Any) -> bool:
         """Whether the logits are hidden @ head and nothing else, tried on a few tokens."""
         if head is None or getattr(head, "bias", None) is not None:
             return False

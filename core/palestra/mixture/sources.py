@@ -6,9 +6,9 @@ import copy
 from typing import Any
 
 from palestra.envs import TextEnv
+from palestra.mixture.config import MixtureConfig, SourceConfig
 from palestra.plugins.registry import Registry
 from palestra.rewards.base import RewardSum
-from palestra.mixture.config import MixtureConfig, SourceConfig
 
 
 class Source:

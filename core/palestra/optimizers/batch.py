@@ -5,14 +5,14 @@ Suffixes: ``_T`` packed policy tokens (in the order of the sequences), ``_S`` se
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -82,9 +82,9 @@ class Batch:
         import torch
 
         lengths = self.lengths_S.tolist()
-        ends = np.cumsum(lengths)
+        ends = list(itertools.accumulate(lengths))
         tokens = torch.tensor(
-            [t for r in rows for t in range(int(ends[r]) - lengths[r], int(ends[r]))],
+            [t for r in rows for t in range(ends[r] - lengths[r], ends[r])],
             dtype=torch.long,
         )
         index = torch.tensor(list(rows), dtype=torch.long)
@@ -110,6 +110,8 @@ class Batch:
 
         One part keeps the order. Advantages must be there already: they belong to the rollout.
         """
+        import numpy as np
+
         order = np.arange(len(self)) if count == 1 else generator.permutation(len(self))
         parts = [part for part in np.array_split(order, count) if len(part)]
         lengths = self.lengths_S

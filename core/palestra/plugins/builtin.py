@@ -1,32 +1,32 @@
-"""What Palestra's core brings, declared as any plugin would."""
+"""What Palestra itself brings, declared the way any plugin would: names, no imports of the code."""
 
 from palestra.plugins.specs import PolicyOptimizerSpec, RewardModelSpec, SamplerSpec, StageSpec
 
 
 def palestra_reward_models() -> list[RewardModelSpec]:
-    """Declare the rewards of R1's rules."""
+    """Declare the rule-based rewards of DeepSeek-R1."""
     return [
         RewardModelSpec(
             name="format",
             entry_point="palestra.rewards.format:FormatReward",
-            summary="1 for <think>…</think><answer>…</answer>, each tag once and in order",
+            summary="1 where the completion keeps to <think>…</think> <answer>…</answer>",
         ),
         RewardModelSpec(
             name="language_consistency",
             entry_point="palestra.rewards.language:LanguageConsistencyReward",
-            summary="share of the words of the thoughts in the language asked for",
+            summary="the share of the thoughts that is written in the task's language",
         ),
     ]
 
 
 def palestra_policy_optimizers() -> list[PolicyOptimizerSpec]:
-    """Declare GRPO."""
+    """Declare GRPO, as R1 used it."""
     return [
         PolicyOptimizerSpec(
             name="grpo",
             entry_point="palestra.optimizers.grpo:GRPO",
             config="palestra.optimizers.grpo:GRPOConfig",
-            summary="group-relative advantages, clipped ratio, KL in the loss (DeepSeek-R1)",
+            summary="group-relative policy optimization, as DeepSeek-R1 used it",
         )
     ]
 
@@ -37,42 +37,42 @@ def palestra_samplers() -> list[SamplerSpec]:
         SamplerSpec(
             name="transformers",
             entry_point="palestra.rollout.samplers.transformers:TransformersSampler",
-            summary="the trainer's own model, batched, with a KV cache",
+            summary="the embedded sampler: batched generation in the trainer's process",
         )
     ]
 
 
 def palestra_stages() -> list[StageSpec]:
-    """Declare the stages of the recipe."""
+    """Declare the stages of the R1 recipe."""
     return [
         StageSpec(
             name="rl",
             entry_point="palestra.stages.rl:RLStage",
             config="palestra.stages.config:RLConfig",
-            summary="reinforcement learning on a mixture",
+            summary="reinforcement learning on a mixture of environments",
         ),
         StageSpec(
             name="sft",
             entry_point="palestra.stages.sft:SFTStage",
             config="palestra.stages.config:SFTConfig",
-            summary="supervised fine-tuning on examples",
+            summary="supervised fine-tuning on worked examples",
         ),
         StageSpec(
             name="rejection_sampling",
             entry_point="palestra.stages.rejection_sampling:RejectionSamplingStage",
             config="palestra.stages.config:RejectionSamplingConfig",
-            summary="sample, keep what earns what is required, write it as data",
+            summary="keep a policy's best completions as examples for fine-tuning",
         ),
         StageSpec(
             name="distill",
             entry_point="palestra.stages.distill:DistillStage",
             config="palestra.stages.config:DistillConfig",
-            summary="fine-tune a student on what its teacher wrote",
+            summary="fine-tune a smaller student on a teacher's completions",
         ),
         StageSpec(
             name="evaluate",
             entry_point="palestra.stages.evaluate:EvaluateStage",
             config="palestra.stages.config:EvaluateConfig",
-            summary="evaluate the weights it is given",
+            summary="measure a model on held-out tasks",
         ),
     ]

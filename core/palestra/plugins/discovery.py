@@ -1,218 +1,404 @@
-"""Finding plugins: each loaded on its own, so that a broken one is a line in a list, not a crash."""
+"""Finding plugins, each on its own: a broken one is a line in a table, never the end of a command.
+
+Installed plugins are the entry points of the group `palestra`; local ones are Python files that a
+recipe or a command names. Whatever a plugin does wrong (raise or call `sys.exit` on import,
+misspell a hook, return something else than specs) is its own state `broken` with the cause, and
+nothing of it stays registered.
+
+Environment variables: ``PALESTRA_PLUGINS`` (a comma list: load only these, and Palestra's own) and
+``PALESTRA_BLOCK_PLUGINS`` (a comma list: do not load these); both take names of entry points or of
+distributions.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, cast
 
 import pluggy
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from palestra.errors import ConfigError, did_you_mean
+from palestra.errors import ConfigError, PalestraError, PluginError, did_you_mean
 from palestra.plugins import hookspecs
-from palestra.plugins.specs import (
-    API_VERSION,
-    CurriculumSpec,
-    EnvironmentSpec,
-    PolicyOptimizerSpec,
-    RewardModelSpec,
-    SamplerSpec,
-    SandboxSpec,
-    Spec,
-    StageSpec,
-)
+from palestra.plugins.kinds import Kind
+from palestra.plugins.specs import API_VERSION, EnvironmentSpec, Spec
 
-GROUP = hookspecs.PROJECT
-PREFIX = f"{hookspecs.PROJECT}_"
-RETURNS: dict[str, type[Spec]] = {
-    "palestra_environments": EnvironmentSpec,
-    "palestra_reward_models": RewardModelSpec,
-    "palestra_policy_optimizers": PolicyOptimizerSpec,
-    "palestra_samplers": SamplerSpec,
-    "palestra_sandboxes": SandboxSpec,
-    "palestra_curricula": CurriculumSpec,
-    "palestra_stages": StageSpec,
-}
+GROUP = "palestra"
+OBSERVERS = ("palestra_run_started", "palestra_step_finished", "palestra_stage_finished")
+HOOKS = (*(kind.hook for kind in Kind), *OBSERVERS)
+
+_ENV_ID = re.compile(r"([A-Za-z0-9][\w-]*)/([A-Za-z0-9][\w.-]*)-v\d+", re.ASCII)
+_PLAIN_NAME = re.compile(r"[A-Za-z][\w.-]*", re.ASCII)
+_ENTRY_POINT = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_DEFAULT_API = ">=1,<2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """One plugin, sound or broken.
+class LoadedPlugin:
+    """A plugin that was found, whether or not it could be loaded.
 
     Attributes:
-        name: of its entry point, which is the namespace of its environments.
-        distribution: what pip calls the package; a path for a local file.
-        version: of the distribution.
-        error: why it is broken, or "".
+        name: its entry point, which is the namespace of its environments; of a local file its name.
+        distribution: the installed distribution that brings it; of a local file its name.
+        version: the distribution's version, "" where there is none.
+        module: the module that its entry point names.
+        state: ``ok`` or ``broken``.
+        error: what is wrong with a broken one, for people.
         specs: what it brings.
-        module: itself, with its observers.
+        claims: every name that it declared, also where it was refused for one of them.
+        cause: what a broken one raised.
+        path: the file of a local one.
     """
 
     name: str
     distribution: str
-    version: str = ""
+    version: str
+    module: str
+    state: Literal["ok", "broken"]
     error: str = ""
-    specs: tuple[Spec, ...] = ()
-    module: ModuleType | None = None
+    specs: tuple[tuple[Kind, Spec], ...] = ()
+    claims: frozenset[str] = frozenset()
+    cause: BaseException | None = field(default=None, repr=False, compare=False)
+    path: Path | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many specs it brings of each kind, by the value of the kind."""
+        kinds = [kind for kind, _ in self.specs]
+        return {kind.value: kinds.count(kind) for kind in Kind if kind in kinds}
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version, as errors name them."""
+        return f"{self.distribution} {self.version}".strip()
 
 
-@dataclass(slots=True)
-class Hooks:
-    """The pluggy manager that observers are called through."""
+class PluginManager(pluggy.PluginManager):
+    """pluggy's manager, which takes unmarked hooks, refuses unknown ones, and loads one by one."""
 
-    manager: pluggy.PluginManager = field(
-        default_factory=lambda: pluggy.PluginManager(hookspecs.PROJECT)
-    )
+    def __init__(self) -> None:
+        super().__init__("palestra")
+        self.add_hookspecs(hookspecs)
+        self.namespaces: set[str] = set()
 
-    def __post_init__(self) -> None:
-        self.manager.add_hookspecs(hookspecs)
+    # -- what a hook is -------------------------------------------------------------------------
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        """Take marked functions, and any function named ``palestra_*``."""
+        options: Any = super().parse_hookimpl_opts(plugin, name)
+        unmarked = options is None and name.startswith("palestra_")
+        if unmarked and inspect.isfunction(inspect.getattr_static(plugin, name, None)):
+            return _NO_OPTIONS.copy()
+        return options
+
+    def add(self, module: ModuleType, name: str) -> None:
+        """Register a module's hooks: all of them, or none.
+
+        Raises:
+            PluginError: an unknown hook, or an argument that its hook does not offer.
+        """
+        for attribute in dir(module):
+            options = self.parse_hookimpl_opts(module, attribute)
+            if options is not None:
+                _check_hook(attribute, options, getattr(module, attribute))
+        try:
+            self.register(module, name)
+        except BaseException:
+            self.discard(name)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Take back whatever of the plugin is registered."""
+        if self.get_plugin(name) is not None:
+            self.unregister(name=name)
+
+    def implementations(self, hook: str) -> list[tuple[str, Callable[[dict[str, object]], object]]]:
+        """Return, for each plugin that has `hook`, its registered name and how to call it."""
+        found: list[tuple[str, Callable[[dict[str, object]], object]]] = []
+        for impl in getattr(self.hook, hook).get_hookimpls():
+
+            def call(kwargs: dict[str, object], impl: Any = impl) -> object:
+                return impl.function(*[kwargs[name] for name in impl.argnames])
+
+            found.append((impl.plugin_name, call))
+        return found
+
+    # -- loading --------------------------------------------------------------------------------
+
+    def load_installed(self) -> list[LoadedPlugin]:
+        """Load the plugins of all installed distributions."""
+        only = _names_in("PALESTRA_PLUGINS")
+        blocked = _names_in("PALESTRA_BLOCK_PLUGINS") or set()
+        points = {(_distribution(p), p.name, p.value): p for p in entry_points(group=GROUP)}
+        found = [(key[0], point) for key, point in sorted(points.items())]
+        self.namespaces |= {point.name for _, point in found}
+        plugins: list[LoadedPlugin] = []
+        known: set[str] = set()
+        for (distribution, version), point in found:
+            names = {_canonical(point.name), _canonical(distribution)}
+            known |= names
+            wanted = only is None or bool(names & only) or _is_builtin(distribution, point.name)
+            if not wanted or names & blocked:
+                continue
+            plugins.append(self._load(point.name, distribution, version, point.value, point.load))
+        for name in sorted((only or set()) - known):
+            hint = did_you_mean(name, known)
+            error = f"PALESTRA_PLUGINS names it, but nothing of that name is installed.{hint}"
+            plugins.append(_missing(name, error))
+        return plugins
+
+    def load_file(self, path: Path) -> LoadedPlugin:
+        """Import a Python file and take its hooks, and its marked environments, as a plugin.
+
+        Raises:
+            ConfigError: there is no such file, or it is no Python file.
+            PluginError: the file is broken.
+        """
+        if path.suffix != ".py" or not path.is_file():
+            raise ConfigError(f"no plugin file at {path} (a plugin file is a .py file)")
+        where = path.resolve()
+        name = local_module_name(where)
+        self.discard(registered_name(where.name, where.name, name))
+        plugin = self._load(where.name, where.name, "", name, lambda: _import_file(where), where)
+        if plugin.state == "broken":
+            raise PluginError(f"plugin file {path}: {plugin.error}") from plugin.cause
+        return plugin
+
+    def _load(
+        self,
+        name: str,
+        distribution: str,
+        version: str,
+        module: str,
+        load: Callable[[], object],
+        path: Path | None = None,
+    ) -> LoadedPlugin:
+        registered = registered_name(name, distribution, module)
+        specs: list[tuple[Kind, Spec]] = []
+        cause: BaseException | None = None
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                found = load()
+                if not isinstance(found, ModuleType):
+                    raise PluginError(
+                        f"the entry point '{name} = {module}' should name a module, "
+                        f"not a {type(found).__name__}"
+                    )
+                self.add(found, registered)
+                for spec in self._declared(registered, found, local=path is not None):
+                    specs.append(spec)
+            self._check_specs(specs, name, distribution, local=path is not None)
+        except KeyboardInterrupt:
+            self.discard(registered)
+            raise
+        except BaseException as exc:
+            self.discard(registered)
+            cause = exc
+        return LoadedPlugin(
+            name=name,
+            distribution=distribution,
+            version=version,
+            module=module,
+            state="ok" if cause is None else "broken",
+            error="" if cause is None else _describe(cause),
+            specs=tuple(specs) if cause is None else (),
+            claims=frozenset(spec.name for _, spec in specs),
+            cause=cause,
+            path=path,
+        )
+
+    def _declared(
+        self, registered: str, module: ModuleType, *, local: bool
+    ) -> Iterator[tuple[Kind, Spec]]:
+        for kind in Kind:
+            for owner, call in self.implementations(kind.hook):
+                if owner == registered:
+                    for spec in _spec_list(kind, call({})):
+                        yield kind, spec
+        if local:
+            for spec in _marked(module):
+                yield Kind.ENVIRONMENT, spec
+
+    def _check_specs(
+        self, specs: list[tuple[Kind, Spec]], name: str, distribution: str, *, local: bool
+    ) -> None:
+        seen: set[tuple[Kind, str]] = set()
+        for kind, spec in specs:
+            what = f"{kind.label} '{spec.name}'"
+            if (kind, spec.name) in seen:
+                raise PluginError(f"{what} is declared twice")
+            seen.add((kind, spec.name))
+            for key, reference in (("entry_point", spec.entry_point), ("config", spec.config)):
+                if (reference or key == "entry_point") and not _ENTRY_POINT.fullmatch(reference):
+                    raise PluginError(
+                        f"{what}: {key} should be 'package.module:Object', not '{reference}'"
+                    )
+            _check_api(what, spec.api)
+            if kind is not Kind.ENVIRONMENT:
+                if not _PLAIN_NAME.fullmatch(spec.name):
+                    raise PluginError(f"{what}: a name is letters, digits, '_', '-' and '.'")
+                continue
+            matched = _ENV_ID.fullmatch(spec.name)
+            if not matched:
+                raise PluginError(f"{what}: an id is 'namespace/Name-vN', as '{name}/Add-v1'")
+            namespace = matched.group(1)
+            if local:
+                if namespace in self.namespaces:
+                    raise PluginError(f"{what}: an installed plugin owns the namespace")
+            elif namespace != name and not _is_builtin(distribution, name):
+                raise PluginError(
+                    f"{what}: the namespace should be the name of the entry point, '{name}'"
+                )
 
 
-def discover() -> list[Plugin]:
-    """Load every installed plugin, each on its own, in the order of distribution and name.
-
-    ``PALESTRA_PLUGINS`` (only these) and ``PALESTRA_BLOCK_PLUGINS`` name entry points or
-    distributions, separated by commas.
-    """
-    return [_load(point) for point in _chosen()]
+def registered_name(name: str, distribution: str, module: str) -> str:
+    """Return the name under which pluggy knows a plugin: unique, whatever others call theirs."""
+    return f"{distribution}:{name}:{module}"
 
 
-def load_file(path: Path) -> Plugin:
-    """Load a local file as a plugin: its hooks, and the environments that it marks.
+def local_module_name(path: Path) -> str:
+    """Return the module name of a local file: readable, and unique to its path."""
+    stem = re.sub(r"\W", "_", path.stem)
+    return f"palestra_local_{stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
-    A class with an ``env_id`` (by `@single_turn` or `@environment`) needs no hook.
 
-    Raises:
-        ConfigError: there is no such file, or it cannot be imported.
-    """
-    if not path.is_file():
-        raise ConfigError(f"plugins: no file {path}")
-    name = f"palestra_local_{path.resolve().stem}_{abs(hash(str(path.resolve())))}"
+_NO_OPTIONS: dict[str, object] = {
+    "wrapper": False,
+    "hookwrapper": False,
+    "optionalhook": False,
+    "tryfirst": False,
+    "trylast": False,
+    "specname": None,
+}
+
+
+def _check_hook(attribute: str, options: dict[str, Any], function: Callable[..., object]) -> None:
+    name = str(options.get("specname") or attribute)
+    if name not in HOOKS:
+        raise PluginError(f"no hook '{name}'.{did_you_mean(name, HOOKS)} Hooks: {', '.join(HOOKS)}")
+    if options.get("wrapper") or options.get("hookwrapper"):
+        raise PluginError(f"{name}: hook wrappers are not supported")
+    offered = tuple(inspect.signature(getattr(hookspecs, name)).parameters)
+    for argument in inspect.signature(function).parameters.values():
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            continue
+        if argument.default is argument.empty and argument.name not in offered:
+            takes = f"It offers: {', '.join(offered)}" if offered else "It offers none"
+            raise PluginError(
+                f"{name} has no argument '{argument.name}'."
+                f"{did_you_mean(argument.name, offered)} {takes}"
+            )
+
+
+def _spec_list(kind: Kind, returned: object) -> list[Spec]:
+    wanted = kind.spec_class
+    if isinstance(returned, (str, Spec)) or not isinstance(returned, Iterable):
+        raise PluginError(
+            f"{kind.hook} should return a list of {wanted.__name__}, not {type(returned).__name__}"
+        )
+    specs = list(cast("Iterable[object]", returned))
+    for spec in specs:
+        if not isinstance(spec, wanted):
+            raise PluginError(
+                f"{kind.hook} should return a list of {wanted.__name__}, "
+                f"but one item is of type {type(spec).__name__}"
+            )
+    return cast("list[Spec]", specs)
+
+
+def _check_api(what: str, api: str) -> None:
+    if api == _DEFAULT_API:
+        return  # what nearly all specs say: saves importing packaging for each command
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        fits = SpecifierSet(api).contains(API_VERSION)
+    except InvalidSpecifier as exc:
+        raise PluginError(f"{what}: api '{api}' is no range of versions, as '>=1,<2'") from exc
+    if not fits:
+        raise PluginError(
+            f"{what} was written for plugin API {api}, and this Palestra has {API_VERSION}. "
+            "Install a version of the plugin that fits"
+        )
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = local_module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"plugins: {path} is not a Python file")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    plugin = Plugin(name=path.stem, distribution=str(path))
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up
     try:
         spec.loader.exec_module(module)
-        plugin = replace(plugin, specs=(*_specs(module), *_marked(module)), module=module)
-    except (Exception, SystemExit) as exc:
-        del sys.modules[name]
-        raise ConfigError(f"plugins: {path}: {_cause(exc)}") from exc
-    return plugin
-
-
-def _chosen() -> Iterator[EntryPoint]:
-    only, blocked = _listed("PALESTRA_PLUGINS"), _listed("PALESTRA_BLOCK_PLUGINS")
-    points = {(_distribution(p), p.name, p.value): p for p in entry_points(group=GROUP)}
-    for (distribution, name, _), point in sorted(points.items()):
-        names = {distribution, name}
-        if (only is None or names & only or name == GROUP) and not names & (blocked or set()):
-            yield point
-
-
-def _listed(variable: str) -> set[str] | None:
-    value = os.environ.get(variable)
-    return None if value is None else {n.strip() for n in value.split(",") if n.strip()}
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist is not None else "?"
-
-
-def _load(point: EntryPoint) -> Plugin:
-    plugin = Plugin(
-        name=point.name,
-        distribution=_distribution(point),
-        version=point.dist.version if point.dist is not None else "",
-    )
-    try:
-        module = point.load()
-        if not isinstance(module, ModuleType):
-            raise TypeError(
-                f"the entry point '{point.value}' must name a module, "
-                f"not a {type(module).__name__}"
-            )
-        specs = _specs(module)
-        for spec in specs:
-            _check(spec, plugin)
-    except KeyboardInterrupt:
+    except BaseException:
+        sys.modules.pop(name, None)
         raise
-    except BaseException as exc:  # a plugin may raise anything, SystemExit included
-        return replace(plugin, error=_cause(exc))
-    return replace(plugin, specs=tuple(specs), module=module)
+    return module
 
 
-def _specs(module: ModuleType) -> list[Spec]:
-    """Check the module's hooks, and return what they declare."""
-    known = [n for n in vars(hookspecs) if n.startswith(PREFIX)]
-    specs: list[Spec] = []
-    for name, function in list(vars(module).items()):
-        if not name.startswith(PREFIX) or not inspect.isfunction(function):
+def _marked(module: ModuleType) -> Iterator[EnvironmentSpec]:
+    """Make specs of the classes that `@single_turn` or `@environment` named in a local file."""
+    for attribute, value in list(vars(module).items()):
+        if not isinstance(value, type) or value.__module__ != module.__name__:
             continue
-        if name not in known:
-            raise ValueError(f"no hook '{name}'.{did_you_mean(name, known)}")
-        allowed = inspect.signature(getattr(hookspecs, name)).parameters
-        for argument in inspect.signature(function).parameters:
-            if argument not in allowed:
-                raise ValueError(
-                    f"{name} takes no argument '{argument}'."
-                    f"{did_you_mean(argument, allowed)} It may take: {', '.join(allowed) or '-'}"
-                )
-        if name in RETURNS:
-            specs += _declared(name, function())
-    return specs
+        env_id = vars(value).get("env_id")
+        if isinstance(env_id, str) and env_id:
+            turns = getattr(value, "max_turns", 1)
+            yield EnvironmentSpec(
+                name=env_id,
+                entry_point=f"{module.__name__}:{attribute}",
+                summary=(inspect.cleandoc(value.__doc__ or "").splitlines() or [""])[0],
+                max_turns=turns if isinstance(turns, int) else 1,
+            )
 
 
-def _declared(hook: str, returned: Any) -> list[Spec]:
-    wanted = RETURNS[hook]
-    if not isinstance(returned, list | tuple):
-        raise TypeError(f"{hook} must return a list of {wanted.__name__}, not {returned!r}")
-    for item in returned:
-        if not isinstance(item, wanted):
-            raise TypeError(f"{hook} must return {wanted.__name__}s, not {type(item).__name__}")
-    return list(returned)
+def _names_in(variable: str) -> set[str] | None:
+    listed = os.environ.get(variable)
+    return None if listed is None else {_canonical(n) for n in listed.split(",") if n.strip()}
 
 
-def _check(spec: Spec, plugin: Plugin) -> None:
+def _canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def same_distribution(left: str, right: str) -> bool:
+    """Whether two spellings name one distribution, as pip compares them."""
+    return _canonical(left) == _canonical(right)
+
+
+def _is_builtin(distribution: str, name: str) -> bool:
+    return name == GROUP and _canonical(distribution) == GROUP
+
+
+def _distribution(point: EntryPoint) -> tuple[str, str]:
+    """Return name and version of what brings an entry point, however damaged its metadata."""
     try:
-        fits = API_VERSION in SpecifierSet(spec.api)
-    except InvalidSpecifier as exc:
-        raise ValueError(f"{spec.name}: api={spec.api!r} is no version range") from exc
-    if not fits:
-        raise ValueError(
-            f"{spec.name} is written for plugin API {spec.api}; this Palestra has {API_VERSION}"
-        )
-    if isinstance(spec, EnvironmentSpec) and spec.name.partition("/")[0] != plugin.name:
-        raise ValueError(
-            f"environment '{spec.name}' must be in the namespace of its entry point: "
-            f"'{plugin.name}/...'"
-        )
+        assert point.dist is not None
+        return str(point.dist.name), str(point.dist.version)
+    except Exception:
+        return f"unknown ({point.value})", ""
 
 
-def _marked(module: ModuleType) -> list[EnvironmentSpec]:
-    """Return specs for the environment classes that a local file defines and marks with an id."""
-    return [
-        EnvironmentSpec(
-            name=value.env_id,
-            entry_point=f"{module.__name__}:{name}",
-            summary=(inspect.getdoc(value) or "").partition("\n")[0],
-        )
-        for name, value in vars(module).items()
-        if inspect.isclass(value)
-        and value.__module__ == module.__name__
-        and getattr(value, "env_id", "")
-    ]
+def _missing(name: str, error: str) -> LoadedPlugin:
+    return LoadedPlugin(
+        name=name, distribution="", version="", module="", state="broken", error=error
+    )
 
 
-def _cause(exc: BaseException) -> str:
-    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+def _describe(exc: BaseException) -> str:
+    if isinstance(exc, PalestraError):
+        return str(exc)
+    if isinstance(exc, SystemExit):
+        return f"SystemExit: its module called sys.exit({exc.code!r})"
+    return f"{type(exc).__name__}: {exc}"

@@ -1,86 +1,175 @@
-"""Every hook of Palestra, with what it must return: the plugin API on one page.
+"""Every hook of Palestra: the plugin API on one page.
 
-A plugin is a module with any of these functions, named by an entry point of the group
-``palestra``. As with pytest, a function needs no mark: its name makes it a hook, and a
-``palestra_*`` function that is no hook is an error of the plugin.
+A plugin is a module with any of these functions, named by an entry point of the group `palestra`.
+Hooks that declare return specs, which are plain data: the code behind an `entry_point` string is
+imported when a recipe uses it, so keep the plugin's module cheap to import. A function may ask for
+fewer arguments than its hook offers, never for others. The decorator `hookimpl` is optional.
+
+    palestra_environments()           palestra_run_started(run)
+    palestra_reward_models()          palestra_step_finished(run, stage, step, metrics, groups)
+    palestra_policy_optimizers()      palestra_stage_finished(run, stage, report)
+    palestra_samplers()
+    palestra_sandboxes()              (left: declare; right: observe,
+    palestra_curricula()               an exception is logged and never fatal)
+    palestra_stages()
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
-if TYPE_CHECKING:
-    from palestra.plugins.specs import (
-        CurriculumSpec,
-        EnvironmentSpec,
-        PolicyOptimizerSpec,
-        RewardModelSpec,
-        SamplerSpec,
-        SandboxSpec,
-        StageSpec,
-    )
+from palestra.plugins.specs import (
+    CurriculumSpec,
+    EnvironmentSpec,
+    PolicyOptimizerSpec,
+    RewardModelSpec,
+    SamplerSpec,
+    SandboxSpec,
+    StageSpec,
+)
 
-PROJECT = "palestra"
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+if TYPE_CHECKING:
+    from palestra.rollout.trajectory import Group
+
+hookspec = pluggy.HookspecMarker("palestra")
+hookimpl = pluggy.HookimplMarker("palestra")
+
+
+# -- declare ------------------------------------------------------------------------------------
 
 
 @hookspec
-def palestra_environments() -> Sequence[EnvironmentSpec]:  # type: ignore[empty-body]
-    """Return the environments that the plugin brings.
+def palestra_environments() -> Sequence[EnvironmentSpec]:
+    """Declare environments; each id begins with the name of the plugin's entry point.
 
     Example:
         >>> def palestra_environments():
         ...     return [EnvironmentSpec(name="acme/Add-v1", entry_point="acme.add:AddEnv")]
     """
+    return ()
 
 
 @hookspec
-def palestra_reward_models() -> Sequence[RewardModelSpec]:  # type: ignore[empty-body]
-    """Return the reward models: objects with ``score(batch) -> list[Score]``."""
+def palestra_reward_models() -> Sequence[RewardModelSpec]:
+    """Declare reward models: what scores completions besides their environment.
+
+    Example:
+        >>> def palestra_reward_models():
+        ...     return [RewardModelSpec(name="politeness", entry_point="acme.polite:Politeness")]
+    """
+    return ()
 
 
 @hookspec
-def palestra_policy_optimizers() -> Sequence[PolicyOptimizerSpec]:  # type: ignore[empty-body]
-    """Return the policy optimizers: subclasses of `palestra.optimizers.base.PolicyOptimizer`."""
+def palestra_policy_optimizers() -> Sequence[PolicyOptimizerSpec]:
+    """Declare policy optimizers: advantages and loss of an algorithm.
+
+    Example:
+        >>> def palestra_policy_optimizers():
+        ...     entry, config = "acme.rloo:RLOO", "acme.rloo_config:RLOOConfig"
+        ...     return [PolicyOptimizerSpec(name="rloo", entry_point=entry, config=config)]
+    """
+    return ()
 
 
 @hookspec
-def palestra_samplers() -> Sequence[SamplerSpec]:  # type: ignore[empty-body]
-    """Return the samplers: engines that generate."""
+def palestra_samplers() -> Sequence[SamplerSpec]:
+    """Declare samplers: what turns prompts into completions and their log-probs.
+
+    Example:
+        >>> def palestra_samplers():
+        ...     return [SamplerSpec(name="my_server", entry_point="acme.server:ServerSampler")]
+    """
+    return ()
 
 
 @hookspec
-def palestra_sandboxes() -> Sequence[SandboxSpec]:  # type: ignore[empty-body]
-    """Return the sandboxes for untrusted programs."""
+def palestra_sandboxes() -> Sequence[SandboxSpec]:
+    """Declare sandboxes: where programs that a model wrote are run.
+
+    Example:
+        >>> def palestra_sandboxes():
+        ...     return [SandboxSpec(name="firejail", entry_point="acme.jail:Firejail")]
+    """
+    return ()
 
 
 @hookspec
-def palestra_curricula() -> Sequence[CurriculumSpec]:  # type: ignore[empty-body]
-    """Return the curricula: what moves a mixture's weights and difficulties."""
+def palestra_curricula() -> Sequence[CurriculumSpec]:
+    """Declare curricula: what decides how hard the next tasks of a mixture are.
+
+    Example:
+        >>> def palestra_curricula():
+        ...     return [CurriculumSpec(name="ladder", entry_point="acme.ladder:Ladder")]
+    """
+    return ()
 
 
 @hookspec
-def palestra_stages() -> Sequence[StageSpec]:  # type: ignore[empty-body]
-    """Return the types of stage that recipes may name."""
+def palestra_stages() -> Sequence[StageSpec]:
+    """Declare types of stage for recipes.
+
+    Example:
+        >>> def palestra_stages():
+        ...     entry, config = "acme.dpo:DPOStage", "acme.dpo_config:DPOConfig"
+        ...     return [StageSpec(name="dpo", entry_point=entry, config=config)]
+    """
+    return ()
+
+
+# -- observe ------------------------------------------------------------------------------------
 
 
 @hookspec
 def palestra_run_started(run: Path) -> None:
-    """Observe that a run begins in the folder `run`."""
+    """Observe that a run begins, or goes on.
+
+    Args:
+        run: the run's folder, its manifest already written.
+
+    Example:
+        >>> def palestra_run_started(run):
+        ...     print(f"see {run}")
+    """
 
 
 @hookspec
 def palestra_step_finished(
-    run: Path, stage: str, step: int, metrics: Mapping[str, Any], groups: Sequence[Any]
+    run: Path,
+    stage: str,
+    step: int,
+    metrics: Mapping[str, float],
+    groups: Sequence[Group],
 ) -> None:
-    """Observe a step of reinforcement learning, with its groups of trajectories."""
+    """Observe a step of reinforcement learning.
+
+    Args:
+        run: the run's folder.
+        stage: the stage's name in the recipe.
+        step: the number of the step.
+        metrics: what the step measured.
+        groups: the rollout; read it, and keep no part of it.
+
+    Example:
+        >>> def palestra_step_finished(stage, step, metrics):
+        ...     print(stage, step, metrics.get("reward"))
+    """
 
 
 @hookspec
-def palestra_stage_finished(run: Path, stage: str, report: Mapping[str, Any]) -> None:
-    """Observe the end of a stage, with its evaluation by environment."""
+def palestra_stage_finished(run: Path, stage: str, report: Mapping[str, object]) -> None:
+    """Observe that a stage is done.
+
+    Args:
+        run: the run's folder.
+        stage: the stage's name in the recipe.
+        report: its evaluations, as in ``results.json``.
+
+    Example:
+        >>> def palestra_stage_finished(stage, report):
+        ...     print(stage, report)
+    """

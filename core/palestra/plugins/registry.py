@@ -1,19 +1,22 @@
-"""The registry: names to specs, and specs to the code behind them, on first use."""
+"""`Registry`: every component that plugins bring, by kind and name.
+
+    registry = get_registry()
+    env = registry.make_env("math/Arithmetic-v1")
+    optimizer = registry.load(Kind.POLICY_OPTIMIZER, "grpo")
+
+Two distributions may offer one name: neither wins, and ``DIST:name`` says which is meant.
+"""
 
 from __future__ import annotations
 
 import importlib
 import logging
-import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-
-from packaging.requirements import Requirement
 
 from palestra.errors import (
     ConfigError,
@@ -23,54 +26,36 @@ from palestra.errors import (
     boundary,
     did_you_mean,
 )
-from palestra.plugins.discovery import Hooks, Plugin, discover, load_file
-from palestra.plugins.hookspecs import hookimpl
-from palestra.plugins.specs import (
-    CurriculumSpec,
-    EnvironmentSpec,
-    PolicyOptimizerSpec,
-    RewardModelSpec,
-    SamplerSpec,
-    SandboxSpec,
-    Spec,
-    StageSpec,
+from palestra.plugins.discovery import (
+    OBSERVERS,
+    LoadedPlugin,
+    PluginManager,
+    registered_name,
+    same_distribution,
 )
+from palestra.plugins.kinds import Kind
+from palestra.plugins.specs import EnvironmentSpec, Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from palestra.envs import TextEnv
+    from palestra.envs.env import TextEnv
 
-_LOG = logging.getLogger("palestra")
-_ENV_ID = re.compile(r"[\w.-]+/[\w.-]+-v\d+")
+__all__ = ["Kind", "LoadedPlugin", "Registered", "Registry", "get_registry", "reset_registry"]
 
-
-class Kind(StrEnum):
-    """What a plugin can bring; the value is what people call it."""
-
-    ENVIRONMENT = "environment"
-    REWARD_MODEL = "reward model"
-    POLICY_OPTIMIZER = "policy optimizer"
-    SAMPLER = "sampler"
-    SANDBOX = "sandbox"
-    CURRICULUM = "curriculum"
-    STAGE = "stage type"
-
-
-_KIND_OF: dict[type[Spec], Kind] = {
-    EnvironmentSpec: Kind.ENVIRONMENT,
-    RewardModelSpec: Kind.REWARD_MODEL,
-    PolicyOptimizerSpec: Kind.POLICY_OPTIMIZER,
-    SamplerSpec: Kind.SAMPLER,
-    SandboxSpec: Kind.SANDBOX,
-    CurriculumSpec: Kind.CURRICULUM,
-    StageSpec: Kind.STAGE,
-}
+_NAMES_IN_AN_ERROR = 12
+_log = logging.getLogger("palestra")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A spec and the plugin it came from."""
+    """A spec, and who brings it.
+
+    Attributes:
+        spec: what the plugin declared.
+        distribution: the installed distribution, or the name of a local file.
+        plugin: the name of the plugin's entry point, or of the local file.
+    """
 
     spec: Spec
     distribution: str
@@ -78,186 +63,284 @@ class Registered:
 
 
 class Registry:
-    """Everything that plugins bring.
+    """The components of a list of plugins; `get_registry` has those that are installed."""
 
-    Args:
-        plugins: sound and broken ones.
-    """
+    def __init__(self, *, installed: bool = False) -> None:
+        self._manager = PluginManager()
+        self._plugins: list[LoadedPlugin] = []
+        self._files: dict[Path, tuple[int, int]] = {}
+        self._complained: set[tuple[str, str]] = set()
+        self._by_name: dict[Kind, dict[str, list[Registered]]] = {kind: {} for kind in Kind}
+        if installed:
+            self._plugins = self._manager.load_installed()
+            self._index()
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
-        self.plugins: list[Plugin] = []
-        self._entries: dict[Kind, dict[str, list[Registered]]] = {kind: {} for kind in Kind}
-        self._hooks = Hooks()
-        self._local: set[Path] = set()
-        for plugin in plugins:
-            self._add(plugin)
+    @property
+    def plugins(self) -> list[LoadedPlugin]:
+        """Every plugin that was found, the broken ones too."""
+        return list(self._plugins)
 
-    def add_local(self, path: Path | str) -> None:
-        """Load a local file's plugin, once.
+    @property
+    def local_files(self) -> list[Path]:
+        """The local files that were added: what a worker process has to add again."""
+        return list(self._files)
+
+    def add_local(self, path: Path | str) -> LoadedPlugin:
+        """Add a Python file as a plugin; a file that has not changed is added once.
 
         Raises:
-            ConfigError: it cannot be loaded, or takes a namespace that an installed plugin owns.
+            ConfigError: there is no such file.
+            PluginError: the file is broken, or claims a namespace that an installed plugin owns.
         """
-        place = Path(path).expanduser().resolve()
-        if place in self._local:
-            return
-        plugin = load_file(place)
-        owned = {p.name for p in self.plugins if p.module is not None}
-        for spec in plugin.specs:
-            namespace = spec.name.partition("/")[0]
-            if isinstance(spec, EnvironmentSpec) and not _ENV_ID.fullmatch(spec.name):
-                raise ConfigError(f"{path}: '{spec.name}' should be namespace/Name-vN")
-            if isinstance(spec, EnvironmentSpec) and namespace in owned:
-                raise ConfigError(
-                    f"{path}: the namespace '{namespace}' belongs to an installed plugin; "
-                    f"call '{spec.name}' otherwise"
-                )
-        self._local.add(place)
-        self._add(plugin)
+        path = Path(path).expanduser()
+        where = path.resolve()
+        stamp = (stat.st_mtime_ns, stat.st_size) if (stat := _stat(where)) else None
+        old = next((plugin for plugin in self._plugins if plugin.path == where), None)
+        if old is not None and self._files.get(where) == stamp:
+            return old
+        self._plugins = [plugin for plugin in self._plugins if plugin is not old]
+        self._files.pop(where, None)
+        try:
+            plugin = self._manager.load_file(path)
+            self._plugins.append(plugin)
+            if stamp:
+                self._files[where] = stamp
+        finally:
+            self._index()
+        return plugin
+
+    # -- names ----------------------------------------------------------------------------------
 
     def names(self, kind: Kind) -> list[str]:
-        """Return the names registered for `kind`, sorted."""
-        return sorted(self._entries[kind])
+        """Return the names of a kind, sorted."""
+        return sorted(self._by_name[kind])
 
     def specs(self, kind: Kind) -> list[Registered]:
-        """Return all specs of `kind`, by name."""
-        return [r for name in self.names(kind) for r in self._entries[kind][name]]
+        """Return all that is registered of a kind, sorted by name; two where two clash."""
+        return [found for name in self.names(kind) for found in self._by_name[kind][name]]
 
     def find(self, kind: Kind, name: str) -> Registered:
-        """Return what is registered as `name`; ``DIST:name`` settles a clash.
+        """Return what `name` stands for.
+
+        Args:
+            kind: the kind of component.
+            name: its name, or ``DIST:name`` where two distributions offer it.
 
         Raises:
-            NotFound: nothing is; the message has the nearest name, or the broken plugin.
-            ConfigError: two distributions claim the name.
+            NotFound: nothing has the name; the error says what is near, and why it may be missing.
+            ConfigError: several distributions offer it.
         """
         distribution, _, bare = name.rpartition(":")
-        found = [
-            r
-            for r in self._entries[kind].get(bare, [])
-            if distribution in ("", r.distribution, r.plugin)
-        ]
-        if len(found) > 1:
-            owners = " and ".join(r.distribution for r in found)
-            raise ConfigError(
-                f"{kind} '{bare}' is claimed by {owners}. "
-                f"Write '{found[0].distribution}:{bare}' or '{found[1].distribution}:{bare}'"
-            )
+        found = self._by_name[kind].get(bare, [])
+        if distribution:
+            found = [
+                r
+                for r in found
+                if same_distribution(r.distribution, distribution) or r.plugin == distribution
+            ]
         if not found:
-            raise NotFound(self._missing(kind, name))
+            raise self._not_found(kind, name, bare)
+        if len(found) > 1:
+            offered = " and ".join(r.distribution for r in found)
+            choices = " or ".join(f"'{r.distribution}:{bare}'" for r in found)
+            raise ConfigError(f"{kind.label} '{bare}' is offered by {offered}. Write {choices}")
         return found[0]
 
+    # -- code -----------------------------------------------------------------------------------
+
     def load(self, kind: Kind, name: str) -> object:
-        """Import and return the object behind a spec.
+        """Import what `name` stands for: a class or a factory.
 
         Raises:
-            PluginError: a requirement is not installed, or the import fails.
+            NotFound: nothing has the name.
+            ConfigError: a distribution that it needs is not installed; the error has the pip line.
+            PluginError: its module raised, or has no such object.
         """
-        registered = self.find(kind, name)
-        spec = registered.spec
-        missing = [r for r in spec.requires if not _is_installed(r)]
-        if missing:
-            wanted = " ".join(f"'{r}'" for r in missing)
-            raise PluginError(
-                f"{kind} '{spec.name}' needs packages that are not installed. "
-                f"Run: pip install {wanted}"
-            )
-        return _import(spec.entry_point, f"{kind} '{spec.name}' ({registered.distribution})")
+        found = self.find(kind, name)
+        _check_requirements(kind, found)
+        return _resolve(kind, found, found.spec.entry_point)
 
     def config(self, kind: Kind, name: str) -> type[BaseModel] | None:
-        """Return the model of a component's options, or None where it has none."""
-        registered = self.find(kind, name)
-        if not registered.spec.config:
-            return None
-        what = f"{kind} '{name}' ({registered.distribution})"
-        return cast("type[BaseModel]", _import(registered.spec.config, what))
-
-    def make_env(self, env_id: str, **kwargs: Any) -> TextEnv:
-        """Return a new environment.
+        """Import the pydantic model of a component's options; None where it takes none.
 
         Raises:
-            EnvironmentFailed: its constructor raised.
+            NotFound: nothing has the name.
+            PluginError: its module raised, or the object is no pydantic model.
         """
-        registered = self.find(Kind.ENVIRONMENT, env_id)
-        spec = cast("EnvironmentSpec", registered.spec)
+        from pydantic import BaseModel
+
+        found = self.find(kind, name)
+        if not found.spec.config:
+            return None
+        config = _resolve(kind, found, found.spec.config)
+        if not isinstance(config, type) or not issubclass(config, BaseModel):
+            raise PluginError(f"{_what(kind, found)}: {found.spec.config} is no pydantic model")
+        return config
+
+    def make_env(self, env_id: str, **kwargs: object) -> TextEnv:
+        """Make an environment.
+
+        Args:
+            env_id: its id, or ``DIST:id``.
+            kwargs: arguments of its constructor, on top of the spec's own.
+
+        Raises:
+            NotFound: nothing has the id.
+            EnvironmentFailed: its constructor raised, or made something else.
+        """
+        import gymnasium
+
+        found = self.find(Kind.ENVIRONMENT, env_id)
         factory = cast("Any", self.load(Kind.ENVIRONMENT, env_id))
-        with boundary(EnvironmentFailed, f"{spec.name} ({registered.distribution}): making it"):
+        spec = cast("EnvironmentSpec", found.spec)
+        with _foreign(EnvironmentFailed, f"{_what(Kind.ENVIRONMENT, found)}: cannot be made"):
             env = factory(**{**spec.kwargs, **kwargs})
-        env.env_id = spec.name
-        return cast("TextEnv", env)
+            if not isinstance(env, gymnasium.Env):
+                raise TypeError(f"{spec.entry_point} made a {type(env).__name__}, no gymnasium.Env")
+            env = cast("TextEnv", env)
+            env.env_id = spec.name
+        return env
 
-    def notify(self, hook: str, **facts: Any) -> None:
-        """Call an observer hook, plugin by plugin; what one raises is logged, never fatal."""
-        for plugin in self.plugins:
-            observer = getattr(plugin.module, hook, None)
-            if observer is None:
-                continue
-            others = [p.module for p in self.plugins if p.module not in (None, plugin.module)]
-            caller = self._hooks.manager.subset_hook_caller(hook, others)
+    # -- observers ------------------------------------------------------------------------------
+
+    def observers(self) -> list[str]:
+        """Return the names of the plugins that observe runs, sorted."""
+        owners = {owner for hook in OBSERVERS for owner, _ in self._manager.implementations(hook)}
+        return sorted(p.name for p in self._plugins if _registered_name(p) in owners)
+
+    def notify(self, hook: str, **kwargs: object) -> None:
+        """Tell every observer of `hook`, one by one; what one raises is logged, never fatal.
+
+        The first failure of an observer is logged with its traceback, the others as one line.
+        """
+        assert hook in OBSERVERS, f"'{hook}' is no observer hook"
+        for owner, call in self._manager.implementations(hook):
             try:
-                caller(**facts)
-            except Exception as exc:
-                _LOG.warning("plugin '%s': %s: %s: %s", plugin.name, hook, type(exc).__name__, exc)
+                call(kwargs)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exc:
+                first = (owner, hook) not in self._complained
+                self._complained.add((owner, hook))
+                what = f"{owner.split(':')[0]}: {hook}: {type(exc).__name__}: {exc}"
+                _log.warning("plugin %s (the run goes on)", what, exc_info=first)
 
-    def _add(self, plugin: Plugin) -> None:
-        self.plugins.append(plugin)
-        if plugin.module is None:
-            return
-        if not self._hooks.manager.is_registered(plugin.module):
-            self._register(plugin)
-        for spec in plugin.specs:
-            entry = Registered(
-                spec=spec, distribution=plugin.distribution, plugin=plugin.name
-            )
-            self._entries[_KIND_OF[type(spec)]].setdefault(spec.name, []).append(entry)
+    # -- the inside -----------------------------------------------------------------------------
 
-    def _register(self, plugin: Plugin) -> None:
-        """Register the module's observers, marked or not."""
-        for name, value in vars(plugin.module).items():
-            if name.startswith("palestra_") and callable(value):
-                hookimpl(value)
-        self._hooks.manager.register(plugin.module, f"{plugin.distribution}:{plugin.name}")
+    def _index(self) -> None:
+        self._by_name = {kind: {} for kind in Kind}
+        for plugin in sorted(self._plugins, key=lambda p: (p.distribution, p.name)):
+            for kind, spec in plugin.specs:
+                registered = Registered(
+                    spec=spec, distribution=plugin.distribution, plugin=plugin.name
+                )
+                self._by_name[kind].setdefault(spec.name, []).append(registered)
 
-    def _missing(self, kind: Kind, name: str) -> str:
-        known = self.names(kind)
-        message = f"no {kind} '{name}'.{did_you_mean(name, known)}"
-        for plugin in self.plugins:
-            if plugin.error and plugin.name == name.partition("/")[0]:
-                return f"{message} The plugin '{plugin.name}' is broken: {plugin.error}"
-        if kind is Kind.ENVIRONMENT:
-            return f"{message} See: palestra envs ls"
-        brought = ", ".join(
-            f"{r.spec.name} ({r.plugin})" for r in self.specs(kind)
-        )
-        return f"{message} Installed: {brought or 'none'}. See: palestra plugins ls"
+    def _not_found(self, kind: Kind, name: str, bare: str) -> NotFound:
+        """Say what is near, what is installed, and which broken plugin may be the reason."""
+        namespace = bare.partition("/")[0] if kind is Kind.ENVIRONMENT else ""
+        cause: BaseException | None = None
+        text = f"no {kind.label} '{name}'."
+        for plugin in self._plugins:
+            if plugin.state == "broken" and (bare in plugin.claims or plugin.name == namespace):
+                origin = f" ({plugin.origin})" if plugin.origin else ""
+                text += f" Plugin '{plugin.name}'{origin} is broken: {plugin.error.rstrip('.')}."
+                cause = plugin.cause
+        text += did_you_mean(bare, self.names(kind))
+        known = self.specs(kind)
+        listed = ", ".join(f"{r.spec.name} ({r.distribution})" for r in known[:_NAMES_IN_AN_ERROR])
+        more = len(known) - _NAMES_IN_AN_ERROR
+        listed += f" and {more} more" if more > 0 else ""
+        error = NotFound(f"{text} Installed: {listed or 'none'}. See: palestra plugins ls")
+        error.__cause__ = cause
+        return error
 
 
-@cache
+_lock = threading.RLock()
+_registry: Registry | None = None
+
+
 def get_registry() -> Registry:
-    """Return this process's registry; plugins load at the first call."""
-    return Registry(discover())
+    """Return this process's registry; the first call loads the installed plugins."""
+    global _registry
+    with _lock:
+        if _registry is None:
+            _registry = Registry(installed=True)
+        return _registry
 
 
 def reset_registry() -> None:
-    """Forget the registry, so that the next `get_registry` discovers anew (for tests)."""
-    get_registry.cache_clear()
+    """Forget this process's registry: the next `get_registry` looks again. For tests."""
+    global _registry
+    with _lock:
+        _registry = None
 
 
-def _import(path: str, what: str) -> object:
-    module, _, attribute = path.partition(":")
-    with boundary(PluginError, what):
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            if not hasattr(found, part):
-                raise AttributeError(
-                    f"{path}: nothing is called '{part}' there.{did_you_mean(part, dir(found))}"
-                )
-            found = getattr(found, part)
-        return cast("object", found)
+def _registered_name(plugin: LoadedPlugin) -> str:
+    return registered_name(plugin.name, plugin.distribution, plugin.module)
 
 
-def _is_installed(requirement: str) -> bool:
-    wanted = Requirement(requirement)
+def _what(kind: Kind, found: Registered) -> str:
+    return f"{kind.label} '{found.spec.name}' ({found.distribution})"
+
+
+@contextmanager
+def _foreign(error: type[PluginError], what: str) -> Generator[None]:
+    """`boundary`, for code that may also call `sys.exit`."""
+    with boundary(error, what):
+        try:
+            yield
+        except SystemExit as exc:
+            raise RuntimeError(f"it called sys.exit({exc.code!r})") from exc
+
+
+def _resolve(kind: Kind, found: Registered, reference: str) -> object:
+    module, _, attributes = reference.partition(":")
+    with _foreign(PluginError, f"{_what(kind, found)}: cannot load {reference}"):
+        value: object = importlib.import_module(module)
+        for attribute in attributes.split("."):
+            if not hasattr(value, attribute):
+                hint = did_you_mean(attribute, dir(value))
+                raise AttributeError(f"it has no '{attribute}'.{hint}")
+            value = getattr(value, attribute)
+        return value
+
+
+def _check_requirements(kind: Kind, found: Registered) -> None:
+    """Refuse a component whose `requires` are not installed, with the pip line that helps."""
+    if not found.spec.requires:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    missing: list[str] = []
+    reasons: list[str] = []
+    for text in found.spec.requires:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement as exc:
+            raise PluginError(f"{_what(kind, found)}: requires '{text}': {exc}") from exc
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            have = version(requirement.name)
+        except PackageNotFoundError:
+            missing.append(text)
+            reasons.append(f"{text}, which is not installed")
+            continue
+        if not requirement.specifier.contains(have, prereleases=True):
+            missing.append(text)
+            reasons.append(f"{text}, and {requirement.name} {have} is installed")
+    if missing:
+        line = " ".join(f"'{text}'" for text in missing)
+        raise ConfigError(
+            f"{_what(kind, found)} needs {'; '.join(reasons)}. Run: pip install {line}"
+        )
+
+
+def _stat(path: Path) -> Any:
     try:
-        return wanted.specifier.contains(version(wanted.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
+        return path.stat()
+    except OSError:
+        return None

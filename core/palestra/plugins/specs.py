@@ -1,4 +1,4 @@
-"""Specs: what a plugin declares. Plain data; the code behind an `entry_point` loads on first use."""
+"""Specs: what a plugin declares. Plain data; the code behind them loads on first use."""
 
 from __future__ import annotations
 

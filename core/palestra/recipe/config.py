@@ -13,7 +13,10 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, SerializeAsAny, ValidationError
 from pydantic_core import ErrorDetails
 
+from palestra.config import ConfigModel, PluginBlock
 from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
+from palestra.evaluation.config import EvalConfig
+from palestra.mixture.config import MixtureConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.document import (
     Document,
@@ -24,14 +27,7 @@ from palestra.recipe.document import (
     yaml_dumper,
 )
 from palestra.recipe.models import ModelRef, resolve_model
-from palestra.stages.config import (
-    BUILTIN_STAGES,
-    ConfigModel,
-    EvalConfig,
-    MixtureConfig,
-    PluginBlock,
-    StageConfig,
-)
+from palestra.stages.config import BUILTIN_STAGES, StageConfig
 
 M = TypeVar("M", bound=BaseModel)
 MODEL_PATTERNS = ("tiny", "other")

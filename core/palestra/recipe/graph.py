@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
+from palestra.evaluation.config import EvalConfig, EvalEnv
+from palestra.mixture.config import SourceConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.config import Recipe
 from palestra.recipe.document import KeyPath
 from palestra.stages.config import (
     PROMPTS,
     DataConfig,
-    EvalConfig,
-    EvalEnv,
     RejectionSamplingConfig,
     SFTConfig,
-    SourceConfig,
     StageConfig,
 )
 

@@ -57,9 +57,7 @@ class Manifest:
     @classmethod
     def begin(cls, recipe: Recipe) -> Manifest:
         """Return the manifest of a run that begins now."""
-        return cls(
-            recipe=recipe.name, seed=recipe.seed, started=datetime.now(UTC).isoformat()
-        )
+        return cls(recipe=recipe.name, seed=recipe.seed, started=datetime.now(UTC).isoformat())
 
     def write(self, folder: Path) -> None:
         """Write it into `folder`, whole or not at all."""

@@ -50,7 +50,7 @@ class Display(Protocol):
 
 
 def make_display(stages: Sequence[str]) -> Display:
-    """Return a live display on a terminal, plain lines elsewhere, nothing on secondary processes."""
+    """Return a live display on a terminal, plain lines elsewhere; only one process shows any."""
     if int(os.environ.get("RANK", "0")) > 0:
         return SilentDisplay()
     console = Console(stderr=True, highlight=False)
@@ -88,8 +88,8 @@ class PlainDisplay:
     def stage(self, name: str, steps: int) -> None:
         """Begin a stage."""
         self._steps, self._stage_started = steps, time.monotonic()
-        place = f"{self._stages.index(name) + 1}/{len(self._stages)}" if name in self._stages else ""
-        self.note(f"[{place}] {name}" + (f": {steps} steps" if steps else ""))
+        place = self._stages.index(name) + 1
+        self.note(f"[{place}/{len(self._stages)}] {name}" + (f": {steps} steps" if steps else ""))
 
     def step(self, stage: str, step: int, metrics: Mapping[str, Any]) -> None:
         """Print the numbers of a step, but not more often than every few seconds."""

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,7 +69,9 @@ def run_recipe(
         try:
             run.all_stages()
         except KeyboardInterrupt:
-            display.note(f"stopped; go on with: palestra run {recipe.name} --resume --output {folder}")
+            display.note(
+                f"stopped; go on with: palestra run {recipe.name} --resume --output {folder}"
+            )
             raise
     results = run.write_results()
     if run.is_main:
@@ -148,7 +149,7 @@ class _Run:
             return text
         from accelerate.utils import broadcast_object_list
 
-        return cast("list[str]", broadcast_object_list([text]))[0]
+        return broadcast_object_list([text])[0]
 
     def all_stages(self) -> None:
         """Run what is to run; a finished stage whose inputs are unchanged is skipped."""
@@ -178,7 +179,7 @@ class _Run:
             recipe=self.recipe,
             folder=folder,
             weights=self._weights_of(config.init_from),
-            data={n: Path(r.data) for n, r in self._made().items() if r.data},
+            data={n: self.folder / r.data for n, r in self._made().items() if r.data},
             registry=self.registry,
             accelerator=self.accelerator,
             progress=self.display,
@@ -192,8 +193,8 @@ class _Run:
             record.seconds = before + time.monotonic() - started
             record.peak_rss_mb = max(record.peak_rss_mb, peak_rss_mb())
             self._write_manifest()
-        record.weights, record.steps = result.weights, result.steps
-        record.data = str(result.data) if result.data else None
+        record.weights, record.steps = self._inside(result.weights), result.steps
+        record.data = self._inside(result.data) if result.data else None
         record.evals, record.facts = dict(result.evals), dict(result.facts)
         record.finished = True
         self._write_manifest()
@@ -215,12 +216,20 @@ class _Run:
             assert student is not None, "the graph was validated"
             return student.source
         weights = self.manifest.stages[origin].weights
-        if not Path(weights).is_dir():
+        if not weights.startswith("stages/"):  # a stage that trains nothing passed them on
+            return weights
+        place = self.folder / weights
+        if not place.is_dir():
             raise TrainingError(
-                f"the weights of stage '{origin}' are gone from {weights}. Remove its folder in "
+                f"the weights of stage '{origin}' are gone from {place}. Remove its folder in "
                 f"{self.folder / 'stages'} to make them anew"
             )
-        return weights
+        return str(place)
+
+    def _inside(self, path: str | Path) -> str:
+        """Return a path within the run relative to it, so that the folder may be moved."""
+        place = Path(path)
+        return str(place.relative_to(self.folder) if place.is_relative_to(self.folder) else path)
 
     def _folder_of(self, name: str) -> Path:
         number = list(self.recipe.stages).index(name) + 1

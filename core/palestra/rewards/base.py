@@ -77,9 +77,7 @@ class RewardSum:
                 row[name] = score
         return out
 
-    def total(
-        self, components: Mapping[str, float], models: Mapping[str, Score] | None
-    ) -> float:
+    def total(self, components: Mapping[str, float], models: Mapping[str, Score] | None) -> float:
         """Return the weighted sum for one turn.
 
         Args:

@@ -1,4 +1,4 @@
-"""R1's format reward: thoughts in one pair of tags, then the answer in another, and nothing else."""
+"""R1's format reward: thoughts in one pair of tags, the answer in another, nothing else."""
 
 from __future__ import annotations
 

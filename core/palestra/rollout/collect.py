@@ -1,4 +1,4 @@
-"""From draws to groups: reset, sample, step, until every episode has ended; then pay the rewards."""
+"""From draws to groups: reset, sample, step until every episode has ended, then pay."""
 
 from __future__ import annotations
 
@@ -111,9 +111,7 @@ def roll_out(
         waiting = [e for e in waiting if not e.over]
     _pay(episodes, sources)
     size = how.group_size
-    return [
-        _group(draw, episodes[i * size : (i + 1) * size]) for i, draw in enumerate(draws)
-    ]
+    return [_group(draw, episodes[i * size : (i + 1) * size]) for i, draw in enumerate(draws)]
 
 
 class _Episode:
@@ -199,9 +197,7 @@ class _Episode:
         for number, (token, components, status) in enumerate(self.turns):
             for name, value in components.items():
                 self.components[name] = self.components.get(name, 0.0) + value
-            value = self.source.rewards.total(
-                components, models if number == last else None
-            )
+            value = self.source.rewards.total(components, models if number == last else None)
             self.rewards.append((token, value))
             if not status.is_valid or self.status is Status.OK:
                 self.status = status
@@ -213,7 +209,8 @@ class _Episode:
     def trajectory(self) -> Trajectory:
         on_length = self.source.config.on_length
         cut = self.stop_reason == "length"
-        rewards = [(t, 0.0) for t, _ in self.rewards] if cut and on_length == "zero" else self.rewards
+        if cut and on_length == "zero":
+            self.rewards = [(token, 0.0) for token, _ in self.rewards]
         return Trajectory(
             env_id=self.source.config.env,
             task_id=self.info["task_id"],
@@ -225,7 +222,7 @@ class _Episode:
             loss_mask=np.array(self.mask, dtype=np.bool_),
             sampler_logprobs=np.array(self.logprobs, dtype=np.float32),
             versions=np.where(self.mask, self.how.version, -1).astype(np.int32),
-            rewards=tuple(rewards),
+            rewards=tuple(self.rewards),
             components=self.components,
             status=self.status,
             reason=self.reason,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from palestra.envs import Message
 from palestra.errors import ConfigError, did_you_mean
@@ -67,7 +67,7 @@ class Prompter:
         return tuple(ids)
 
     def action(self, completion_ids: Sequence[int]) -> str:
-        """Return the policy's turn as graders see it: the prefill and the tokens, special ones kept.
+        """Return the policy's turn as graders see it: prefill and tokens, special ones kept.
 
         Only the final stop token is dropped.
         """
@@ -104,7 +104,7 @@ def stop_token_ids(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
     Raises:
         ConfigError: the tokenizer names no end token.
     """
-    eos = tokenizer.eos_token_id
+    eos = cast("int | list[int] | None", tokenizer.eos_token_id)
     if eos is None:
         raise ConfigError(
             "the model's tokenizer has no end token (eos_token): nothing could end a turn. "
@@ -122,7 +122,9 @@ def _renderer(tokenizer: PreTrainedTokenizerBase, style: str) -> _Render:
             )
         return lambda messages: str(
             tokenizer.apply_chat_template(
-                [dict(m) for m in messages], tokenize=False, add_generation_prompt=True
+                [cast("dict[str, str]", dict(m)) for m in messages],
+                tokenize=False,
+                add_generation_prompt=True,
             )
         )
     if style == "r1_zero":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +12,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from palestra.errors import DataError
 from palestra.learner.checkpoint import Checkpoints
 from palestra.plugins.registry import Registry
+from palestra.stages.interrupt import deferred_interrupt
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from palestra.learner.learner import Learner
     from palestra.recipe.config import Recipe
-    from palestra.rollout.trajectory import Group
     from palestra.stages.config import StageConfig
     from palestra.stages.policy import LoadedPolicy
 
-_LOG = logging.getLogger("palestra")
-TIMES = ("seconds", "generate_seconds", "update_seconds", "record_seconds")
+TIMES = ("seconds", "generate_seconds", "update_seconds")
 """Keys of a metrics row that are times: all others are the same in every run of a seed."""
 
 
@@ -153,28 +151,42 @@ class TrainingLoop:
 
     def run(self, steps: int, step: Callable[[int], dict[str, Any]]) -> StageResult:
         """Run `step` for each number from where the last checkpoint stands, up to `steps`."""
-        context, config = self.context, self.context.config
         done = self._resume()
-        context.progress.stage(context.name, steps)
+        self.context.progress.stage(self.context.name, steps)
         evals: Mapping[str, Any] = {}
-        for number in range(done + 1, steps + 1):
-            started = time.monotonic()
-            metrics = step(number)
-            metrics["seconds"] = time.monotonic() - started
-            self._append(self.metrics_file, {"step": number, **metrics})
-            context.progress.step(context.name, number, metrics)
-            due = config.eval is not None and (
-                number == steps or (config.eval.every and number % config.eval.every == 0)
-            )
-            if due:
-                evals = self._evaluate()
-                self._append(self.evals_file, {"step": number, "evals": evals})
-            if number % config.save_steps == 0 or number == steps:
-                self._save(number, metrics, evals if due else {})
+        with deferred_interrupt(self.context.progress.note) as interrupted:
+            for number in range(done + 1, steps + 1):
+                metrics = self._step(number, step)
+                due = self._is_due(number, steps) and not interrupted()
+                evals = self._record_evaluation(number) if due else {}
+                if number % self.context.config.save_steps == 0 or number == steps or interrupted():
+                    self._save(number, metrics, evals)
+                if interrupted():
+                    raise KeyboardInterrupt
         place = self.checkpoints.all()[-1]
-        if not evals and config.eval is not None:  # resumed behind the last step
-            evals = _last_row(self.evals_file).get("evals", {})
+        if not evals and self.context.config.eval is not None:  # stopped behind the last step
+            last = _last_row(self.evals_file)
+            evals = last["evals"] if last.get("step") == steps else self._record_evaluation(steps)
         return StageResult(weights=str(place / "model"), steps=steps, evals=evals)
+
+    def _step(self, number: int, step: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
+        started = time.monotonic()
+        metrics = step(number)
+        metrics["seconds"] = time.monotonic() - started
+        self._append(self.metrics_file, {"step": number, **metrics})
+        self.context.progress.step(self.context.name, number, metrics)
+        return metrics
+
+    def _is_due(self, number: int, steps: int) -> bool:
+        config = self.context.config.eval
+        if config is None:
+            return False
+        return number == steps or bool(config.every and number % config.every == 0)
+
+    def _record_evaluation(self, number: int) -> Mapping[str, Any]:
+        evals = self._evaluate()
+        self._append(self.evals_file, {"step": number, "evals": evals})
+        return evals
 
     def _save(self, number: int, metrics: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
         context = self.context

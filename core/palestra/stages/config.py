@@ -7,17 +7,21 @@ These models say what one stage may contain. What a stage has to do with the res
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+
+from palestra.config import ConfigModel, Difficulty, PluginBlock
+from palestra.evaluation.config import EvalConfig
+from palestra.learner.config import OptimConfig
+from palestra.rollout.config import DEFAULT_MAX_TOKENS, RLSamplingConfig, SamplingConfig
+from palestra.splits import Split
 
 Role = Literal[
     "base",
@@ -31,138 +35,7 @@ Role = Literal[
     "student_rl",
     "ablation",
 ]
-SplitName = Literal["train", "validation", "test"]
 PROMPTS = ("r1_zero", "chat", "raw")
-DEFAULT_MAX_TOKENS = 128
-
-
-def _difficulty(value: object) -> object:
-    """Accept a level, or a pair of levels from low to high."""
-
-    def is_level(level: object) -> bool:
-        return isinstance(level, int) and not isinstance(level, bool) and level >= 0
-
-    if value is None or is_level(value):
-        return value
-    if isinstance(value, list | tuple):
-        pair: list[Any] = list(value)
-        if len(pair) == 2 and all(is_level(level) for level in pair):
-            if pair[0] > pair[1]:
-                raise ValueError(f"the first level of {pair} should not be above the second")
-            return (pair[0], pair[1])
-    raise ValueError(f"should be a level (0 or more) or a pair [lowest, highest], not {value!r}")
-
-
-Difficulty = Annotated[int | tuple[int, int] | None, BeforeValidator(_difficulty)]
-
-
-class ConfigModel(BaseModel):
-    """Base of every config: frozen, refuses unknown keys, and takes no text for a number."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        populate_by_name=True,
-        protected_namespaces=(),
-    )
-
-
-class PluginBlock(BaseModel):
-    """A block ``{type: NAME, **options}`` whose options belong to the plugin of that name."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
-
-    type: str
-    """Name of the plugin."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The plugin's options; after `load_recipe`, checked by its config and with defaults."""
-        return dict(self.model_extra or {})
-
-
-class SamplingConfig(ConfigModel):
-    """How completions are drawn."""
-
-    temperature: float = 1.0
-    """Divides the logits; above 0."""
-
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the probability that may be sampled from; 1 for all of it."""
-
-    top_k: int = Field(default=0, ge=0)
-    """Number of likeliest tokens that may be sampled; 0 for all."""
-
-    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
-    """New tokens a completion may have at most."""
-
-    @field_validator("temperature")
-    @classmethod
-    def _temperature(cls, value: float) -> float:
-        if value <= 0.0:
-            raise ValueError(
-                f"should be above 0, not {value:g}: greedy decoding makes every member of a group "
-                "the same (only `eval` may use temperature 0)"
-            )
-        return value
-
-
-class RLSamplingConfig(SamplingConfig):
-    """Sampling for training by RL: always from the full softmax, whose log-probs the loss needs."""
-
-    @field_validator("top_p")
-    @classmethod
-    def _top_p(cls, value: float) -> float:
-        if value != 1.0:
-            raise ValueError(
-                f"should be 1 in an rl stage, not {value:g}: log-probs must be of the full softmax"
-            )
-        return value
-
-    @field_validator("top_k")
-    @classmethod
-    def _top_k(cls, value: int) -> int:
-        if value != 0:
-            raise ValueError(
-                f"should be 0 in an rl stage, not {value}: log-probs must be of the full softmax"
-            )
-        return value
-
-
-class OptimConfig(ConfigModel):
-    """The torch optimizer and its schedule."""
-
-    type: Literal["adamw"] = "adamw"
-    """The torch optimizer."""
-
-    learning_rate: float = Field(gt=0.0)
-    """Peak learning rate."""
-
-    betas: Annotated[
-        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]],
-        Field(strict=False),
-    ] = (0.9, 0.999)
-    """Decay of the running means of the gradient and of its square."""
-
-    eps: float = Field(default=1e-8, gt=0.0)
-    """Added to the denominator."""
-
-    weight_decay: float = Field(default=0.0, ge=0.0)
-    """Decoupled weight decay per update, times the learning rate."""
-
-    max_grad_norm: float = Field(default=1.0, gt=0.0)
-    """L2 norm that the gradient is clipped to."""
-
-    warmup_steps: int = Field(default=0, ge=0)
-    """Updates over which the learning rate rises linearly from 0."""
-
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """How the learning rate falls after the warm-up, to the end of the stage."""
-
-    min_lr_ratio: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Where the schedule ends, as a share of `learning_rate`."""
 
 
 class OptimizerConfig(PluginBlock):
@@ -170,121 +43,6 @@ class OptimizerConfig(PluginBlock):
 
     type: str = "grpo"
     """Name of the policy optimizer."""
-
-
-class EvalEnv(ConfigModel):
-    """One environment of an evaluation; an id alone stands for ``{env: ID}``."""
-
-    env: str
-    """Id of the environment."""
-
-    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Arguments of the environment."""
-
-    difficulty: Difficulty = None
-    """Level, or [lowest, highest]; the environment's whole range where absent."""
-
-    language: str | None = None
-    """Language of the questions; every one of the environment's where absent."""
-
-    split: SplitName = "test"
-    """Split that the questions come from."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_id(cls, value: object) -> object:
-        return {"env": value} if isinstance(value, str) else value
-
-
-def _default_pass_at(values: dict[str, Any]) -> list[int]:
-    return [min(4, int(values.get("samples", 4)))]
-
-
-class EvalConfig(ConfigModel):
-    """An evaluation on fixed held-out questions."""
-
-    envs: list[EvalEnv] = Field(min_length=1)
-    """Environments, each an id or a mapping."""
-
-    questions: int = Field(default=150, ge=1)
-    """Questions from each environment."""
-
-    samples: int = Field(default=4, ge=1)
-    """Completions of each question."""
-
-    pass_at: list[Annotated[int, Field(ge=1)]] = Field(default_factory=_default_pass_at)
-    """Values of k for pass@k and cons@k, none above `samples`."""
-
-    temperature: float = Field(default=1.0, ge=0.0)
-    """Divides the logits; 0 is greedy."""
-
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the probability that may be sampled from."""
-
-    top_k: int = Field(default=0, ge=0)
-    """Number of likeliest tokens that may be sampled; 0 for all."""
-
-    max_tokens: int | None = Field(default=None, ge=1)
-    """New tokens a completion may have; what the stage itself samples with where absent."""
-
-    greedy: bool = True
-    """Whether each question is also answered once greedily."""
-
-    every: int = Field(default=0, ge=0)
-    """Steps between evaluations during the stage; 0 for the end of the stage only."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of the questions: the same in every stage that is to be compared."""
-
-    @field_validator("pass_at")
-    @classmethod
-    def _pass_at(cls, value: list[int], info: ValidationInfo) -> list[int]:
-        samples = info.data.get("samples")
-        if samples is not None and value and max(value) > samples:
-            raise ValueError(
-                f"pass@{max(value)} needs at least {max(value)} samples a question; "
-                f"`samples` is {samples}"
-            )
-        return sorted(set(value))
-
-
-class SourceConfig(ConfigModel):
-    """One environment of a mixture, and what its completions are rewarded for."""
-
-    env: str
-    """Id of the environment."""
-
-    kwargs: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Arguments of the environment."""
-
-    weight: float = Field(default=1.0, gt=0.0)
-    """Share of the draws, relative to the other sources'."""
-
-    split: SplitName = "train"
-    """Split that tasks are drawn from."""
-
-    difficulty: Difficulty = None
-    """Level, or [lowest, highest]; the environment's whole range where absent."""
-
-    language: str | None = None
-    """Language of the questions; every one of the environment's where absent."""
-
-    rewards: dict[str, float] = Field(default_factory=lambda: {"accuracy": 1.0}, min_length=1)
-    """Weight of each named reward: a component that the environment emits, or a reward model;
-    ``env.NAME`` or ``model.NAME`` where both offer the name."""
-
-    on_grader_error: Literal["mask", "retry", "raise"] = "mask"
-    """What becomes of a completion whose grading failed."""
-
-    on_length: Literal["grade", "zero", "mask"] = "grade"
-    """What becomes of a completion that was cut at `max_tokens`."""
-
-
-class MixtureConfig(ConfigModel):
-    """Weighted sources of tasks."""
-
-    sources: list[SourceConfig] = Field(min_length=1)
-    """The environments that tasks are drawn from."""
 
 
 class StageConfig(ConfigModel):
@@ -443,7 +201,7 @@ class DataConfig(ConfigModel):
     language: str | None = None
     """Language of the questions of `env`; every one it has where absent."""
 
-    split: SplitName = "train"
+    split: Split = "train"
     """Split of `env` that tasks are drawn from."""
 
     count: int | None = Field(default=None, ge=1)

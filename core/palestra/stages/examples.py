@@ -55,7 +55,8 @@ def load_examples(
 
 def _from_env(item: DataConfig, registry: Registry, seed: int, where: str) -> list[Example]:
     """Return reference completions of distinct tasks (a task that comes again is skipped)."""
-    assert item.env is not None and item.count is not None
+    assert item.env is not None
+    assert item.count is not None
     config = SourceConfig(
         env=item.env,
         kwargs=item.kwargs,

@@ -30,30 +30,47 @@ class LoadedPolicy:
     @property
     def pad(self) -> int:
         """The id that fills batches up; a model without one lends its end token."""
-        pad = self.tokenizer.pad_token_id
-        return int(pad if pad is not None else self.prompter.stop_token_ids[0])
+        pad = cast("int | None", self.tokenizer.pad_token_id)
+        return pad if pad is not None else self.prompter.stop_token_ids[0]
 
 
 def load_policy(context: StageContext) -> LoadedPolicy:
-    """Load the weights that the stage begins with, in float32 (Accelerate casts where asked).
+    """Load the weights that the stage begins with.
 
     Raises:
         ConfigError: no such model, or one that cannot be prompted as the stage says.
     """
+    config, device = context.config, context.accelerator.device
+    policy = load_model(context.weights, config.prompt, config.prefill, device)
+    if policy.tokenizer.pad_token_id is None:
+        context.progress.note("the model has no pad token: its end token fills batches up")
+    return policy
+
+
+def load_model(source: str, prompt: str, prefill: str, device: torch.device) -> LoadedPolicy:
+    """Load a model folder or hub id in float32 (Accelerate casts where asked).
+
+    Args:
+        source: what `transformers` loads it from.
+        prompt: how messages become text: ``r1_zero``, ``chat``, ``raw``, or a ``.jinja`` file.
+        prefill: text that every completion begins with.
+        device: where it goes.
+
+    Raises:
+        ConfigError: no such model, or one that cannot be prompted as `prompt` says.
+    """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(context.weights)
-        model = AutoModelForCausalLM.from_pretrained(context.weights, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError) as exc:
-        if Path(context.weights).is_dir():
-            raise ConfigError(f"cannot load the model in {context.weights}: {exc}") from exc
+        if Path(source).is_dir():
+            raise ConfigError(f"cannot load the model in {source}: {exc}") from exc
         raise ConfigError(
-            f"model: cannot load '{context.weights}': neither a model folder here nor one that "
+            f"model: cannot load '{source}': neither a model folder here nor one that "
             f"the Hugging Face hub gives: {str(exc).splitlines()[0]}"
         ) from exc
-    prompter = Prompter(tokenizer, context.config.prompt, context.config.prefill)
-    if tokenizer.pad_token_id is None:
-        context.progress.note("the model has no pad token: its end token fills batches up")
-    model = cast("PreTrainedModel", model.to(context.accelerator.device))
+    prompter = Prompter(tokenizer, prompt, prefill)
+    model = cast("PreTrainedModel", model.to(device))
     return LoadedPolicy(model=model, tokenizer=tokenizer, prompter=prompter)
 
 

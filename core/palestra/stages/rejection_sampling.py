@@ -39,9 +39,7 @@ class RejectionSamplingStage:
         policy = load_policy(context)
         sampler = make_sampler(context, policy.model)
         where = f"mixtures.{config.mixture}"
-        sources = make_sources(
-            context.recipe.mixtures[config.mixture], context.registry, where
-        )
+        sources = make_sources(context.recipe.mixtures[config.mixture], context.registry, where)
         how = Collection(
             params=SamplingParams(**config.sampling.model_dump()),
             group_size=config.samples,

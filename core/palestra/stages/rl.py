@@ -12,10 +12,12 @@ from palestra.learner.packing import pack
 from palestra.mixture.draw import Mixture
 from palestra.mixture.sources import make_sources
 from palestra.optimizers.base import PolicyOptimizer
+from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
 from palestra.rollout.collect import Collection, collect
 from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
+from palestra.rollout.trajectory import Group
 from palestra.seeding import derive_seed, rng
 from palestra.stages.base import StageContext, StageResult, TrainingLoop
 from palestra.stages.config import RLConfig
@@ -94,15 +96,15 @@ class RLStage:
         self.sampler.update_weights(self.learner.named_tensors(), version=number)
         updated = time.monotonic()
 
-        self._record(number, collected.kept + collected.dropped, rollout)
-        return {
+        metrics = {
             **rollout_metrics(collected.kept, collected.dropped),
             **_mean(updates),
             "updates": self.learner.updates,
             "generate_seconds": generated - started,
             "update_seconds": updated - generated,
-            "record_seconds": time.monotonic() - updated,
         }
+        self._record(number, metrics, collected.kept + collected.dropped, rollout)
+        return metrics
 
     def _how(self, number: int) -> Collection:
         config, accelerator = self.config, self.context.accelerator
@@ -126,7 +128,9 @@ class RLStage:
             needs -= {"old_logprobs"}
         return frozenset(needs)
 
-    def _record(self, number: int, groups: list[Any], rollout: Any) -> None:
+    def _record(
+        self, number: int, metrics: dict[str, Any], groups: list[Group], rollout: Batch
+    ) -> None:
         context = self.context
         if not context.is_main:
             return
@@ -136,7 +140,7 @@ class RLStage:
             run=context.folder.parent.parent,
             stage=context.name,
             step=number,
-            metrics={},
+            metrics=metrics,
             groups=groups,
         )
         member = groups[number % len(groups)].members[0]

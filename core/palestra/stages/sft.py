@@ -67,11 +67,13 @@ class SFTStage:
         """Return the examples of a step: each epoch is a permutation of its own."""
         size, count = self.config.batch_size, len(self.examples)
         rows: list[int] = []
+        order: list[int] = []
         for place in range((number - 1) * size, number * size):
             epoch, at = divmod(place, count)
             if not rows or at == 0:
-                order = rng(self.seed, "epoch", self.context.name, epoch).permutation(count)
-            rows.append(int(order[at]))
+                chooser = rng(self.seed, "epoch", self.context.name, epoch)
+                order = chooser.permutation(count).tolist()
+            rows.append(order[at])
         return rows
 
     def _evaluate(self) -> dict[str, Any]:
@@ -94,7 +96,5 @@ def tokenize(
     for example in examples:
         text = example.completion.removeprefix(prompter.prefill)
         completion = tokenizer.encode(text, add_special_tokens=False)
-        out.append(
-            (prompter.open(example.messages), (*completion, prompter.stop_token_ids[0]))
-        )
+        out.append((prompter.open(example.messages), (*completion, prompter.stop_token_ids[0])))
     return out

@@ -128,9 +128,7 @@ def _concluded(last_line: str, answer: str) -> str:
     return tail if same_kind and (tail.isdigit() or tail.isupper()) else answer
 
 
-def _corrupt(
-    text: str, rng: np.random.Generator, rate: float, at_least_one: bool = False
-) -> str:
+def _corrupt(text: str, rng: np.random.Generator, rate: float, at_least_one: bool = False) -> str:
     """Replace each digit and capital letter by another with probability `rate`."""
     characters = list(text)
     symbols = [i for i, c in enumerate(characters) if c.isdigit() or c in _LETTERS]

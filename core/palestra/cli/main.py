@@ -1,0 +1,181 @@
+"""The `palestra` command: a table of commands, each imported only when it is the one that runs.
+
+Help and a mistyped command are answered from the table alone, because importing typer costs more
+than all else that `palestra --help` does. Whatever a command raises becomes one line and an exit
+code here: 0, 1 for a run that failed, 2 for what validation can see, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # as a shell reports a command whose reader went away
+
+
+class Entry(NamedTuple):
+    """A command: where its typer `app` is, and what the help says of it."""
+
+    module: str
+    summary: str
+    verbs: str = ""
+
+
+COMMANDS = {
+    "run": Entry("palestra.cli.run", "Run a recipe from its base model to its report."),
+    "eval": Entry("palestra.cli.eval", "Evaluate a model on environments."),
+    "report": Entry("palestra.cli.report", "Build the report of a run again."),
+    "envs": Entry("palestra.cli.envs", "List, show and play environments.", "ls, show, play"),
+    "recipes": Entry(
+        "palestra.cli.recipes", "List, show and validate recipes.", "ls, show, validate"
+    ),
+    "plugins": Entry("palestra.cli.plugins", "List what is installed, broken or not.", "ls"),
+}
+
+HELP = """\
+Usage: palestra COMMAND [ARGUMENTS]
+
+Reasoning environments as plugins, and the DeepSeek-R1 recipe to train on them.
+
+Commands:
+{commands}
+
+Options:
+  --debug        Show the traceback of an error.
+  --version      Print the version.
+  -h, --help     Print this help; palestra COMMAND --help prints a command's.
+
+First steps:
+  palestra run r1-tiny               the whole recipe on a CPU, in minutes
+  palestra envs play math/Arithmetic-v1
+"""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; nothing it raises on purpose gets out.
+
+    Args:
+        arguments: the words behind ``palestra``.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character is no error
+            stream.reconfigure(errors="backslashreplace")
+    if hasattr(sys.stdin, "reconfigure"):
+        sys.stdin.reconfigure(errors="replace")
+    args, debug = _take_debug(arguments)
+    try:
+        code = _dispatch(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as exc:
+        failure = _explain(exc)
+        if failure is None or debug:
+            import traceback
+
+            traceback.print_exc()
+        if failure is None:
+            return 1
+        message, code = failure
+        if message:
+            _say(message)
+    return code
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Take ``--debug`` out from wherever it stands: people add it at the end of what failed."""
+    args = list(arguments)
+    end = args.index("--") if "--" in args else len(args)
+    debug = "--debug" in args[:end]
+    return [a for i, a in enumerate(args) if a != "--debug" or i > end], debug
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_help(), end="", file=sys.stdout if args else sys.stderr)
+        return 0 if args else 2
+    if args[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"palestra {version('palestra')}")
+        return 0
+    entry = COMMANDS.get(args[0])
+    if entry is None:
+        from palestra.errors import did_you_mean
+
+        what = "option" if args[0].startswith("-") else "command"
+        known = ("--help", "--version", "--debug") if what == "option" else COMMANDS
+        _say(f"no {what} '{args[0]}'.{did_you_mean(args[0], known)} See: palestra --help")
+        return 2
+    return _run_command(args[0], entry, args[1:])
+
+
+def _help() -> str:
+    width = max(len(name) for name in COMMANDS) + 2
+    lines = [
+        f"  {name:<{width}}{entry.summary}" + (f" ({entry.verbs})" if entry.verbs else "")
+        for name, entry in COMMANDS.items()
+    ]
+    return HELP.format(commands="\n".join(lines))
+
+
+def _run_command(name: str, entry: Entry, args: list[str]) -> int:
+    from importlib import import_module
+
+    import typer
+
+    app: typer.Typer = import_module(entry.module).app
+    app.rich_markup_mode = None  # plain help: rich would be a tenth of a second, and reads markup
+    app.pretty_exceptions_enable = False
+    command: Any = typer.main.get_command(app)
+    names = {"help_option_names": ["-h", "--help"]}
+    command.context_settings = {**command.context_settings, **names}
+    try:
+        code = command.main(args=args, prog_name=f"palestra {name}", standalone_mode=False)
+    except typer.Abort:  # what typer makes of Ctrl-C, and of the end of input at a question
+        raise KeyboardInterrupt from None
+    return code if isinstance(code, int) else 0
+
+
+def _explain(exc: Exception) -> tuple[str, int] | None:
+    """Return the line and the exit code for an error that is not a bug of ours; else None."""
+    from palestra.errors import PalestraError
+
+    if isinstance(exc, PalestraError):
+        return str(exc) or type(exc).__name__, exc.exit_code
+    if isinstance(exc, OSError):
+        where = f"{exc.filename}: " if exc.filename else ""
+        return f"{where}{exc.strerror or exc}", 1
+    message = getattr(exc, "format_message", None)  # typer's own, or click's with an older typer
+    if message is None:
+        return None
+    context: Any = getattr(exc, "ctx", None)
+    if type(exc).__name__ == "NoArgsIsHelpError" and context is not None:
+        print(context.get_help(), file=sys.stderr)
+        return "", 2
+    text = str(message()).rstrip()
+    text += "" if text.endswith((".", "?", ")")) else "."
+    see = f" See: {context.command_path} --help" if context is not None else ""
+    return text + see, int(getattr(exc, "exit_code", 2))
+
+
+def _say(message: str) -> None:
+    from palestra.terminal import visible
+
+    print(f"error: {visible(message)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
