@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -182,7 +181,8 @@ def _table(model: str, evals: dict[str, dict[str, Any]]) -> Table:
     columns = [_cells(measured) for measured in evals.values()]
     for name in evals:
         table.add_column(Text(one_line(name)), justify="right")
-    for measure in dict.fromkeys(name for cells in columns for name in cells):
+    longest = max(columns, key=len)  # the order of its rows, and behind them what it lacks
+    for measure in dict.fromkeys(name for cells in (longest, *columns) for name in cells):
         table.add_row(Text(measure), *[Text(cells.get(measure, "–")) for cells in columns])
     return table
 

@@ -35,6 +35,18 @@ COMMANDS = {
     "plugins": Entry("palestra.cli.plugins", "List what is installed, broken or not.", "ls"),
 }
 
+_TRAIN = (
+    "accelerate",
+    "jinja2",
+    "matplotlib",
+    "pyarrow",
+    "safetensors",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+"""Modules of the extra `train`."""
+
 HELP = """\
 Usage: palestra COMMAND [ARGUMENTS]
 
@@ -155,6 +167,8 @@ def _explain(exc: Exception) -> tuple[str, int] | None:
 
     if isinstance(exc, PalestraError):
         return str(exc) or type(exc).__name__, exc.exit_code
+    if isinstance(exc, ModuleNotFoundError) and exc.name in _TRAIN:
+        return f"this needs {exc.name}. Run: pip install 'palestra[train]'", 2
     if isinstance(exc, OSError):
         where = f"{exc.filename}: " if exc.filename else ""
         return f"{where}{exc.strerror or exc}", 1

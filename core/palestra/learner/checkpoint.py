@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from palestra.errors import CheckpointError, TrainingError
 
@@ -45,11 +46,11 @@ class Checkpoints:
         Raises:
             TrainingError: the disk is full or the folder cannot be written; what was there stays.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._sweep()
         place = self.folder / f"step-{step:06d}"
         temporary = self.folder / f".{place.name}.tmp"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
             temporary.mkdir()
             write(temporary)
             (temporary / _SUMS).write_text(json.dumps(_checksums(temporary), indent=1))
@@ -58,17 +59,14 @@ class Checkpoints:
                 shutil.rmtree(place)
             temporary.rename(place)
             _flush_folder(self.folder)
-        except OSError as exc:
+            self._note_best(step, metric)
+            self._prune(step)
+        except Exception as exc:
+            full = _is_full(exc, self.folder)
             shutil.rmtree(temporary, ignore_errors=True)
-            raise _cannot_write(place, exc) from exc
-        except RuntimeError as exc:  # torch's and safetensors' writers wrap a full disk in this
-            shutil.rmtree(temporary, ignore_errors=True)
-            full = shutil.disk_usage(self.folder).free < 1 << 20 or "write" in str(exc).lower()
-            if not full:
-                raise
-            raise TrainingError(f"cannot write checkpoint {place}: {exc}") from exc
-        self._note_best(step, metric)
-        self._prune()
+            if full or isinstance(exc, OSError):
+                raise _cannot_write(place, exc, full) from exc
+            raise
         return place
 
     def latest(self) -> Path | None:
@@ -95,28 +93,37 @@ class Checkpoints:
 
     def all(self) -> list[Path]:
         """Return the folders of all checkpoints, oldest first."""
-        return sorted(p for p in self.folder.glob("step-*") if p.is_dir())
+        return sorted((p for p in self.folder.glob("step-*") if p.is_dir()), key=_step)
 
     def best(self) -> Path | None:
         """Return the checkpoint with the best metric, where one was given."""
-        note = self.folder / "best.json"
-        if not note.is_file():
+        noted = self._noted_best()
+        if noted is None:
             return None
-        place = self.folder / f"step-{json.loads(note.read_text())['step']:06d}"
+        place = self.folder / f"step-{noted[0]:06d}"
         return place if place.is_dir() else None
+
+    def _noted_best(self) -> tuple[int, float] | None:
+        try:
+            note = json.loads((self.folder / "best.json").read_text())
+            return int(note["step"]), float(note["metric"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
 
     def _note_best(self, step: int, metric: float | None) -> None:
         if metric is None:
             return
-        note = self.folder / "best.json"
-        before = json.loads(note.read_text()) if note.is_file() else None
-        if before is None or metric > before["metric"] or before["step"] > step:
-            note.write_text(json.dumps({"step": step, "metric": metric}))
+        before = self._noted_best()
+        if before is None or metric > before[1] or before[0] > step:
+            temporary = self.folder / ".best.tmp"
+            temporary.write_text(json.dumps({"step": step, "metric": metric}))
+            temporary.replace(self.folder / "best.json")
 
-    def _prune(self) -> None:
-        kept = {*self.all()[-self.keep_last :], self.best()}
+    def _prune(self, step: int) -> None:
+        """Keep the last ones; those past `step` are of a run that a resume went back on."""
+        kept = [place for place in self.all() if _step(place) <= step][-self.keep_last :]
         for place in self.all():
-            if place not in kept:
+            if place not in kept and place != self.best():
                 shutil.rmtree(place)
 
     def _sweep(self) -> None:
@@ -130,13 +137,23 @@ def verify(place: Path) -> str | None:
         expected = json.loads((place / _SUMS).read_text())
     except (OSError, ValueError):
         return "no readable checksums"
-    for name, digest in expected.items():
+    if not isinstance(expected, dict) or not expected:
+        return "no readable checksums"
+    for name, digest in cast("dict[str, str]", expected).items():
         file = place / name
         if not file.is_file():
             return f"{name} is missing"
-        if _digest(file) != digest:
-            return f"{name} does not match its checksum"
+        try:
+            if _digest(file) != digest:
+                return f"{name} does not match its checksum"
+        except OSError as exc:
+            return f"{name} cannot be read: {exc}"
     return None
+
+
+def _step(place: Path) -> int:
+    number = place.name.removeprefix("step-")
+    return int(number) if number.isdecimal() else -1
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -165,8 +182,20 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _cannot_write(place: Path, exc: OSError) -> TrainingError:
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+def _is_full(exc: Exception, folder: Path) -> bool:
+    """Whether a writer failed for want of space; torch's and safetensors' own errors hide it."""
+    if isinstance(exc, OSError):
+        return exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    text = str(exc).lower()
+    if "no space left" in text or "os error 28" in text or "disk quota" in text:
+        return True
+    if "write" not in text:
+        return False
+    return shutil.disk_usage(folder).free < 1 << 20 or "file write failed" in text
+
+
+def _cannot_write(place: Path, exc: Exception, full: bool) -> TrainingError:
+    if full:
         return TrainingError(
             f"the disk is full: cannot write checkpoint {place}. Free some space, then go on "
             "with --resume; nothing but the steps since the last checkpoint is lost"

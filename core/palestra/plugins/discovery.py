@@ -21,7 +21,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, cast
@@ -139,7 +139,7 @@ class PluginManager(pluggy.PluginManager):
         """Load the plugins of all installed distributions."""
         only = _names_in("PALESTRA_PLUGINS")
         blocked = _names_in("PALESTRA_BLOCK_PLUGINS") or set()
-        points = {(_distribution(p), p.name, p.value): p for p in entry_points(group=GROUP)}
+        points = {(_distribution(p), p.name, p.value): p for p in _points()}
         found = [(key[0], point) for key, point in sorted(points.items())]
         self.namespaces |= {point.name for _, point in found}
         plugins: list[LoadedPlugin] = []
@@ -388,6 +388,19 @@ def _distribution(point: EntryPoint) -> tuple[str, str]:
         return str(point.dist.name), str(point.dist.version)
     except Exception:
         return f"unknown ({point.value})", ""
+
+
+def _points() -> list[EntryPoint]:
+    """Return the entry points of the group, also where some package's metadata are damaged."""
+    try:
+        return list(entry_points(group=GROUP))
+    except Exception:  # one line of one package's entry_points.txt fails the whole search
+        points: dict[tuple[str, str, str], EntryPoint] = {}
+        for distribution in distributions():
+            with contextlib.suppress(Exception):
+                for point in distribution.entry_points.select(group=GROUP):
+                    points.setdefault((distribution.name, point.name, point.value), point)
+        return list(points.values())
 
 
 def _missing(name: str, error: str) -> LoadedPlugin:

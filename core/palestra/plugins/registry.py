@@ -10,9 +10,10 @@ Two distributions may offer one name: neither wins, and ``DIST:name`` says which
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +187,7 @@ class Registry:
 
         Raises:
             NotFound: nothing has the id.
+            ConfigError: its constructor takes no such arguments, or needs others.
             EnvironmentFailed: its constructor raised, or made something else.
         """
         import gymnasium
@@ -193,8 +195,10 @@ class Registry:
         found = self.find(Kind.ENVIRONMENT, env_id)
         factory = cast("Any", self.load(Kind.ENVIRONMENT, env_id))
         spec = cast("EnvironmentSpec", found.spec)
+        arguments = {**spec.kwargs, **kwargs}
+        _check_arguments(_what(Kind.ENVIRONMENT, found), factory, arguments)
         with _foreign(EnvironmentFailed, f"{_what(Kind.ENVIRONMENT, found)}: cannot be made"):
-            env = factory(**{**spec.kwargs, **kwargs})
+            env = factory(**arguments)
             if not isinstance(env, gymnasium.Env):
                 raise TypeError(f"{spec.entry_point} made a {type(env).__name__}, no gymnasium.Env")
             env = cast("TextEnv", env)
@@ -292,6 +296,23 @@ def _foreign(error: type[PluginError], what: str) -> Generator[None]:
             yield
         except SystemExit as exc:
             raise RuntimeError(f"it called sys.exit({exc.code!r})") from exc
+
+
+def _check_arguments(what: str, factory: Callable[..., object], given: dict[str, object]) -> None:
+    """Refuse arguments that a constructor does not take: that is the caller's mistake, not its."""
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # some callables have none
+        return
+    try:
+        signature.bind(**given)
+    except TypeError as exc:
+        empty = inspect.Parameter.empty
+        takes = ", ".join(
+            p.name if p.default is empty else f"{p.name}={p.default!r}"
+            for p in signature.parameters.values()
+        )
+        raise ConfigError(f"{what}: {exc}. It takes: {takes or 'no arguments'}") from exc
 
 
 def _resolve(kind: Kind, found: Registered, reference: str) -> object:

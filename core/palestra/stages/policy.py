@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from palestra.errors import ConfigError
+from palestra.errors import ConfigError, did_you_mean
 from palestra.plugins.registry import Kind
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.samplers.base import Sampler
@@ -67,7 +67,8 @@ def load_model(source: str, prompt: str, prefill: str, device: torch.device) -> 
             raise ConfigError(f"cannot load the model in {source}: {exc}") from exc
         raise ConfigError(
             f"model: cannot load '{source}': neither a model folder here nor one that "
-            f"the Hugging Face hub gives: {str(exc).splitlines()[0]}"
+            f"the Hugging Face hub gives.{did_you_mean(source, ('tiny', 'tiny-student'))} "
+            f"{str(exc).splitlines()[0]}"
         ) from exc
     prompter = Prompter(tokenizer, prompt, prefill)
     model = cast("PreTrainedModel", model.to(device))

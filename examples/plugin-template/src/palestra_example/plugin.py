@@ -1,0 +1,14 @@
+"""What this package brings: names only, so that listing plugins imports nothing else."""
+
+from palestra import EnvironmentSpec
+
+
+def palestra_environments() -> list[EnvironmentSpec]:
+    """Declare the environments."""
+    return [
+        EnvironmentSpec(
+            name="example/Reverse-v1",
+            entry_point="palestra_example.reverse:reverse",
+            summary="write a word backwards",
+        )
+    ]
