@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 INTERRUPTED = 130
-BROKEN_PIPE = 141  # as a shell reports a command whose reader went away
+BROKEN_PIPE = 1  # the reader went away: quiet, and what typer exits with too
 
 
 class Entry(NamedTuple):
@@ -77,11 +77,7 @@ def run(arguments: Sequence[str]) -> int:
     Args:
         arguments: the words behind ``palestra``.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that lacks a character is no error
-            stream.reconfigure(errors="backslashreplace")
-    if hasattr(sys.stdin, "reconfigure"):
-        sys.stdin.reconfigure(errors="replace")
+    _forgive_encodings()
     args, debug = _take_debug(arguments)
     try:
         code = _dispatch(args)
@@ -104,6 +100,14 @@ def run(arguments: Sequence[str]) -> int:
         if message:
             _say(message)
     return code
+
+
+def _forgive_encodings() -> None:
+    """Let no character stop a command: one that a terminal lacks, or that is typed in no code."""
+    streams: tuple[Any, ...] = (sys.stdin, sys.stdout, sys.stderr)
+    for stream, errors in zip(streams, ("replace", *["backslashreplace"] * 2), strict=True):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=errors)
 
 
 def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:

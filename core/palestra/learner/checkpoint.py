@@ -64,7 +64,7 @@ class Checkpoints:
         except Exception as exc:
             full = _is_full(exc, self.folder)
             shutil.rmtree(temporary, ignore_errors=True)
-            if full or isinstance(exc, OSError):
+            if full or _is_write_error(exc):
                 raise _cannot_write(place, exc, full) from exc
             raise
         return place
@@ -183,15 +183,19 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _is_full(exc: Exception, folder: Path) -> bool:
-    """Whether a writer failed for want of space; torch's and safetensors' own errors hide it."""
+    """Whether a writer failed for want of space, as far as can be told."""
     if isinstance(exc, OSError):
         return exc.errno in (errno.ENOSPC, errno.EDQUOT)
     text = str(exc).lower()
-    if "no space left" in text or "os error 28" in text or "disk quota" in text:
+    if "no space left" in text or "disk quota" in text:
         return True
-    if "write" not in text:
-        return False
-    return shutil.disk_usage(folder).free < 1 << 20 or "file write failed" in text
+    return _is_write_error(exc) and shutil.disk_usage(folder).free < 16 << 20
+
+
+def _is_write_error(exc: Exception) -> bool:
+    """Whether a file could not be written; torch's and safetensors' own errors hide that."""
+    marks = ("os error", "i/o error", "iostream error", "inline_container", "file write failed")
+    return isinstance(exc, OSError) or any(mark in str(exc).lower() for mark in marks)
 
 
 def _cannot_write(place: Path, exc: Exception, full: bool) -> TrainingError:

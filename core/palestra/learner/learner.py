@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from palestra.errors import TrainingError
+from palestra.errors import CheckpointError, TrainingError
 from palestra.learner.logprobs import Policy, padded
 from palestra.learner.packing import deal, micro_batches
 from palestra.optimizers.base import Loss, Outputs
@@ -123,6 +123,8 @@ class Learner:
         starts = torch.cumsum(rollout.lengths_S, 0) - rollout.lengths_S
         out = torch.zeros(len(rollout.sequence_T))
         bare = self.accelerator.unwrap_model(module)
+        training = bare.training
+        bare.eval()  # as the sampler did: without dropout
         for micro in self._micro_batches(rollout, rows):
             now, _ = bare(
                 *padded(rollout.select(micro), self._pad, self.accelerator.device),
@@ -135,6 +137,7 @@ class Learner:
                 for t in range(int(starts[r]), int(starts[r] + rollout.lengths_S[r]))
             ]
             out[torch.tensor(tokens)] = now.float().cpu()
+        bare.train(training)
         if self.accelerator.num_processes > 1:
             shared = self.accelerator.reduce(out.to(self.accelerator.device), "sum")
             out = cast("Tensor", shared).cpu()
@@ -223,8 +226,11 @@ class Learner:
         self._optimizer.zero_grad()
         saved = ""
         if self._rescue is not None and self.accelerator.is_main_process:
-            torch.save({"batch": batch, "metrics": metrics}, self._rescue)
-            saved = f" The batch is saved in {self._rescue}."
+            try:
+                torch.save({"batch": batch, "metrics": metrics}, self._rescue)
+                saved = f" The batch is saved in {self._rescue}."
+            except (OSError, RuntimeError) as exc:
+                saved = f" The batch could not be saved in {self._rescue}: {exc}."
         raise TrainingError(
             f"{' and '.join(bad)} not finite at update {self.updates + 1}: "
             f"{', '.join(f'{n}={metrics[n]}' for n in bad)}. The weights are as they were before."
@@ -244,11 +250,21 @@ class Learner:
         torch.save(self._state(), folder / "learner.pt")
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote; the weights too."""
-        from safetensors.torch import load_model
+        """Go on from what `save` wrote; the weights too.
 
+        Raises:
+            CheckpointError: the weights are not all there, or not of this model.
+        """
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
-        load_model(self.model, folder / "model" / "model.safetensors", strict=False)
+        # The model's own loader knows shards, and weights that are stored in another form.
+        stored, report = type(self.model).from_pretrained(
+            folder / "model", dtype=self.model.dtype, output_loading_info=True
+        )
+        for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+            if report[problem]:
+                names = ", ".join(sorted(map(str, report[problem]))[:3])
+                raise CheckpointError(f"{folder / 'model'}: {problem.replace('_', ' ')}: {names}")
+        self.model.load_state_dict(stored.state_dict())
         self._optimizer.load_state_dict(state["optimizer"])
         self.updates = int(state["updates"])
         if state["reference"] is not None and self._reference is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear_cross_entropy
+from torch.nn.functional import linear, linear_cross_entropy
 from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
 
 from palestra.optimizers.batch import Batch
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _LOG = logging.getLogger("palestra")
-_CLOSE = 1e-3  # hidden @ head against the model's own logits, in float32
+_LOUD = 100.0  # largest logit that the head is tried with
+_CLOSE = 1e-5  # how near hidden @ head must come to the model's own logits, as a share of that
 
 
 class Policy(nn.Module):
@@ -74,14 +75,31 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def _is_plain(self, ids: Tensor, head: Any) -> bool:
-        """Whether the logits are hidden @ head and nothing else, tried on a few tokens."""
-        if head is None or getattr(head, "bias", None) is not None:
+        """Whether the logits are hidden @ head and nothing else, tried on a few tokens.
+
+        The hidden states are scaled up on their way to the head: a cap that small logits do not
+        feel on the first batch would be felt once training has made them larger.
+        """
+        backbone = self.model.base_model
+        if head is None or getattr(head, "bias", None) is not None or backbone is self.model:
             return False
-        few = ids[:2, :32]
-        hidden = self.model.base_model(input_ids=few, use_cache=False).last_hidden_state
-        own = self.model(input_ids=few, use_cache=False).logits
-        plain = hidden.shape[-1] == head.weight.shape[-1] and torch.allclose(
-            (hidden @ head.weight.T).float(), own.float(), atol=_CLOSE, rtol=_CLOSE
+        seen: list[Tensor] = []
+
+        def scale_up(module: nn.Module, args: Any, output: Any) -> Any:
+            hidden = output.last_hidden_state
+            if hidden.shape[-1] == head.weight.shape[-1]:
+                largest = linear(hidden, head.weight).abs().max().clamp(min=1e-6)
+                output.last_hidden_state = hidden * (_LOUD / largest)
+                seen.append(output.last_hidden_state)
+            return output
+
+        hook = backbone.register_forward_hook(scale_up)
+        try:
+            own = self.model(input_ids=ids[:2, :32], use_cache=False).logits
+        finally:
+            hook.remove()
+        plain = len(seen) == 1 and torch.allclose(
+            linear(seen[0], head.weight).float(), own.float(), atol=_CLOSE * _LOUD, rtol=0
         )
         if not plain:
             _LOG.info("logits are not hidden @ head for this model: log-probs go through logits")

@@ -284,7 +284,9 @@ def _stage_entry(name: str, recipe: Recipe, record: StageRecord) -> dict[str, An
 def _accelerator(recipe: Recipe) -> Accelerator:
     import torch
     from accelerate import Accelerator
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # the run shows its own
     tune_allocator()
     threads = recipe.engine.threads or max(1, (os.cpu_count() or 1) // _local_processes())
     torch.set_num_threads(threads)

@@ -61,7 +61,7 @@ def load_model(source: str, prompt: str, prefill: str, device: torch.device) -> 
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
     except (OSError, ValueError) as exc:
         if Path(source).is_dir():
             raise ConfigError(f"cannot load the model in {source}: {exc}") from exc

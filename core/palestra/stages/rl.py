@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from palestra.learner.learner import Learner, LearnerConfig
+from palestra.errors import TrainingError
+from palestra.learner.learner import MISMATCH_LIMIT, Learner, LearnerConfig
 from palestra.learner.packing import pack
 from palestra.mixture.draw import Mixture
 from palestra.mixture.sources import make_sources
@@ -96,6 +97,7 @@ class RLStage:
         self.sampler.update_weights(self.learner.named_tensors(), version=number)
         updated = time.monotonic()
 
+        _require_same_policy(updates[0]["sampler_gap"], number)
         metrics = {
             **rollout_metrics(collected.kept, collected.dropped),
             **_mean(updates),
@@ -158,10 +160,28 @@ def _make_optimizer(context: StageContext, config: RLConfig) -> PolicyOptimizer:
     return factory(factory.Config.model_validate(config.optimizer.options))
 
 
+def _require_same_policy(gap: float, number: int) -> None:
+    """Stop where the sampler and the learner do not hold the same weights any more.
+
+    Raises:
+        TrainingError: before the step's first update their log-probs differ too much.
+    """
+    if gap > MISMATCH_LIMIT:
+        raise TrainingError(
+            f"step {number}: sampler and learner disagree by {gap:.3f} nats a token (limit "
+            f"{MISMATCH_LIMIT}): the sampler holds other weights, or another precision"
+        )
+
+
 def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of each metric over a step's updates; the learning rate is the last one's."""
+    """Return the mean of each metric over a step's updates.
+
+    The learning rate is the last update's, and the sampler's gap the first one's: later ones are
+    off policy, and meant to be.
+    """
     mean = {k: sum(u[k] for u in updates) / len(updates) for k in updates[0]}
     return mean | {
+        "sampler_gap": updates[0]["sampler_gap"],
         "learning_rate": updates[-1]["learning_rate"],
         "tokens_trained": sum(u["tokens_trained"] for u in updates),
     }

@@ -197,10 +197,10 @@ def test_a_reader_that_goes_away_is_quiet():
 
 
 def test_a_terminal_without_the_characters_is_no_error():
+    arguments = ["envs", "show", "math/Arithmetic-v1", "--language", "zh"]
     done = subprocess.run(
-        [sys.executable, "-m", "palestra.cli.main", "envs", "show", "math/Arithmetic-v1"]
-        + ["--language", "zh"],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        [sys.executable, "-m", "palestra.cli.main", *arguments],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
         capture_output=True,
         text=True,
         check=True,
