@@ -257,9 +257,10 @@ class Learner:
         """
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
         # The model's own loader knows shards, and weights that are stored in another form.
-        stored, report = type(self.model).from_pretrained(
+        loaded: Any = type(self.model).from_pretrained(
             folder / "model", dtype=self.model.dtype, output_loading_info=True
         )
+        stored, report = loaded
         for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
             if report[problem]:
                 names = ", ".join(sorted(map(str, report[problem]))[:3])

@@ -294,7 +294,7 @@ def test_the_slab_cache_is_dynamic_cache_to_the_bit(monkeypatch: pytest.MonkeyPa
 def other_model(family: str, **options: Any) -> PreTrainedModel:
     torch.manual_seed(3)
     config = getattr(transformers, f"{family}Config")(**{**SIZES, **options})
-    return getattr(transformers, f"{family}ForCausalLM")(config).eval()
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
 OTHERS = {
