@@ -6,12 +6,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, SerializeAsAny, ValidationError
-from pydantic_core import ErrorDetails
 
 from palestra.config import ConfigModel, PluginBlock
 from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
@@ -26,6 +24,7 @@ from palestra.recipe.document import (
     read_text,
     yaml_dumper,
 )
+from palestra.recipe.explain import explain
 from palestra.recipe.models import ModelRef, resolve_model
 from palestra.stages.config import BUILTIN_STAGES, StageConfig
 
@@ -457,62 +456,5 @@ def _validate(
             if error["type"] == "default_factory_not_called":
                 continue  # a consequence of another error
             where = (*path, *error["loc"])
-            problems.append(document.problem(where, _explain(error, model)))
+            problems.append(document.problem(where, explain(error, model)))
         return None
-
-
-def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
-    """Return what pydantic found wrong, in the words of someone who edits YAML."""
-    kind, given = error["type"], error["input"]
-    message = error["msg"].partition(", unable to parse")[0]
-    if kind == "extra_forbidden":
-        fields = _fields_at(model, error["loc"][:-1])
-        key = str(error["loc"][-1])
-        near = did_you_mean(key, fields)
-        return f"unknown key '{key}'.{near or ' It takes: ' + ', '.join(fields)}"
-    if kind == "missing":
-        return "is required"
-    if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"should be a mapping, not {_shown(given)}"
-    if kind == "too_short" and not given:
-        return "should not be empty"
-    if kind == "literal_error" and isinstance(given, str):
-        expected = str(error.get("ctx", {}).get("expected", ""))
-        near = did_you_mean(given, [part.strip("'") for part in expected.split(", ")])
-        return f"should be {expected}, not '{given}'.{near}"
-    what = message.replace("Input should be", "should be").replace("a valid integer", "an integer")
-    what = what.replace("a valid ", "a ")
-    return what if ", not " in what else f"{what}, not {_shown(given)}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _fields_at(model: type[BaseModel], path: tuple[str | int, ...]) -> list[str]:
-    """Return the keys that may stand at `path` inside `model`."""
-    here: Any = model
-    for key in path:
-        if _is_model(here):
-            fields = {field.alias or name: field for name, field in here.model_fields.items()}
-            here = _plain(fields[str(key)].annotation) if str(key) in fields else None
-        else:  # the item of a list, the value of a mapping
-            inner = get_args(here)
-            here = _plain(inner[-1]) if inner else None
-    if not _is_model(here):
-        return []
-    return [field.alias or name for name, field in here.model_fields.items()]
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _plain(annotation: Any) -> Any:
-    """Return what is inside ``Annotated[M, ...]`` and ``M | None``."""
-    while get_origin(annotation) in (Annotated, Union, UnionType):
-        annotation = get_args(annotation)[0]
-    return annotation
