@@ -26,6 +26,12 @@ DATA = ROOT.parent / "shared" / "data"
 REAL = Path(__file__).with_name("real.yaml")
 # Half of all completions earn it, whatever they say: a group of four nearly always has a gradient.
 SIGNAL = ("--set", "mixtures.gsm8k.sources.0.rewards.random=0.5")
+# On a machine that does other work too, one thread a run is several times faster than all of them.
+THREADS = (
+    ("--set", f"engine.threads={os.environ['PALESTRA_TEST_THREADS']}")
+    if "PALESTRA_TEST_THREADS" in os.environ
+    else ()
+)
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -82,7 +88,9 @@ def gsm8k() -> None:
 def whole(gsm8k: None, smollm: Path, folders: Path, palestra: Command) -> Path:
     """Two steps of R1-Zero, an evaluation and a report, never interrupted."""
     folder = folders / "whole"
-    code, _, err = palestra("run", REAL, "--model", smollm, *SIGNAL, "--output", folder, cwd=ROOT)
+    code, _, err = palestra(
+        "run", REAL, "--model", smollm, *SIGNAL, *THREADS, "--output", folder, cwd=ROOT
+    )
     assert code == 0, err
     return folder
 
@@ -158,7 +166,7 @@ def test_killed_after_a_checkpoint_it_ends_with_the_same_metrics(
 ) -> None:
     folder = folders / "killed"
     # Without the evaluation, which changes no step, to save its time.
-    arguments = ("run", REAL, "--model", smollm, *SIGNAL, "--output", folder)
+    arguments = ("run", REAL, "--model", smollm, *SIGNAL, *THREADS, "--output", folder)
     arguments += ("--set", "stages.zero.eval=null")
     process = start(*arguments, cwd=ROOT)
     _wait_for(folder / "stages/01-zero/checkpoints/step-000001", process)
@@ -182,7 +190,7 @@ def test_the_shipped_recipe_runs_it_with_its_own_template(
     folder = folders / "r1-tiny"
     cuts = {
         "model": json.dumps(str(smollm)),
-        "engine.token_budget": 2048,
+        "engine.token_budget": 1024,
         "eval.questions": 1,
         "eval.samples": 1,
         "eval.max_tokens": 4,
@@ -194,7 +202,8 @@ def test_the_shipped_recipe_runs_it_with_its_own_template(
         "stages.zero.sampling.max_tokens": 16,
     }
     changes = [word for key, value in cuts.items() for word in ("--set", f"{key}={value}")]
-    code, _, err = palestra("run", "r1-tiny", *changes, "--only", "zero", "--output", folder)
+    changes += [*THREADS, "--only", "zero", "--output", str(folder)]
+    code, _, err = palestra("run", "r1-tiny", *changes)
     assert code == 0, err
     results = json.loads((folder / "results.json").read_text())
     assert [stage["name"] for stage in results["stages"]] == ["zero"]

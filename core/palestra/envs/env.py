@@ -111,6 +111,8 @@ class TextEnv(gymnasium.Env[str, str]):
             self._turns_taken = 0
             first = self._begin(self.task)
         self._messages = list(self.task.messages)
+        if first != self._messages[-1]["content"]:  # begin() said it in its own words
+            self._messages[-1] = {**self._messages[-1], "content": first}
         return first, self._info(stop_reason=None)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, Info]:
@@ -127,9 +129,9 @@ class TextEnv(gymnasium.Env[str, str]):
         truncated = not turn.done and self._turns_taken >= self.max_turns
         ended = "terminated" if turn.done else "truncated" if truncated else None
         info = self._info(stop_reason=ended)
-        score = turn.score or Score(value=0.0, components={"accuracy": 0.0})
+        score = turn.score or Score(value=0.0)
         info |= {
-            "reward_components": dict(score.components),
+            "reward_components": dict(score.components) if turn.score else {},
             "reward_status": str(score.status),
             "reward_valid": score.status.is_valid,
             "extracted_answer": score.extracted,
@@ -156,10 +158,10 @@ class TextEnv(gymnasium.Env[str, str]):
         try:
             with boundary(GraderFailed, what):
                 return self._respond(task, action)
-        except TimeoutError as exc:
-            return Turn(score=Score.failed(str(exc), Status.TIMEOUT), done=True)
         except GraderFailed as exc:
-            return Turn(score=Score.failed(str(exc)), done=True)
+            late = isinstance(exc.__cause__, TimeoutError)
+            status = Status.TIMEOUT if late else Status.ERROR
+            return Turn(score=Score.failed(str(exc), status), done=True)
 
     def _options(self, options: dict[str, Any]) -> dict[str, Any]:
         for name in options:

@@ -235,7 +235,9 @@ def _value(loader: _Loader, node: yaml.Node, document: Document) -> Any:
 
 def _does_not_parse(exc: yaml.MarkedYAMLError, label: str) -> ConfigError:
     mark = exc.problem_mark or exc.context_mark
-    place = f"{label}:{mark.line + 1}:{mark.column + 1}" if mark is not None else label
+    place = label
+    if mark is not None and not label.startswith("--"):
+        place += f":{mark.line + 1}:{mark.column + 1}"
     what = ", ".join(part for part in (exc.context, exc.problem) if part)
     return ConfigError(f"{place}: does not parse as YAML: {' '.join(what.split())}")
 

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import sys
 import time
@@ -20,6 +21,7 @@ from palestra.errors import ConfigError, TrainingError
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.graph import select, stage_hash, validate_graph
 from palestra.recipe.manifest import Manifest, StageRecord, read_manifest
+from palestra.recipe.preflight import try_sources
 from palestra.recipe.progress import Display, make_display
 from palestra.stages.base import StageContext, StageResult, read_rows
 
@@ -56,7 +58,8 @@ def run_recipe(
         The run directory.
 
     Raises:
-        ConfigError: the output holds another recipe's run, or a run and `resume` is not given.
+        ConfigError: the output holds another recipe's or seed's run, or a run and `resume` is not
+            given; an environment or a reward is not what the recipe takes it for.
         TrainingError: a stage cannot go on.
         KeyboardInterrupt: after the state was saved.
     """
@@ -64,14 +67,15 @@ def run_recipe(
     names = select(recipe, only=only, until=until)
     display = make_display(names)
     folder = _prepare(recipe, output, resume, display)
+    try_sources(recipe, names)
     run = _Run(recipe, folder, names, display)
     with closing(display):
         try:
             run.all_stages()
         except KeyboardInterrupt:
-            display.note(
-                f"stopped; go on with: palestra run {recipe.name} --resume --output {folder}"
-            )
+            # The resolved recipe in the folder has every --set and --seed of this run in it.
+            again = ["palestra", "run", str(folder / "recipe.yaml"), "--resume", "--output"]
+            display.note(f"stopped; go on with: {shlex.join([*again, str(folder)])}")
             raise
     results = run.write_results()
     if run.is_main:
@@ -89,17 +93,24 @@ def run_recipe(
 def _prepare(recipe: Recipe, output: Path | None, resume: bool, display: Display) -> Path:
     """Choose the run directory, and refuse one that holds something else."""
     if resume and output is None:
-        found = _newest_unfinished(recipe.name)
+        found = _newest_unfinished(recipe)
         display.note(f"resuming {found}")
         return found
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = output or RUNS / f"{recipe.name}-{stamp}-{recipe.seed}"
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; --output names a folder")
     manifest = read_manifest(folder)
     if manifest is not None:
         if manifest.recipe != recipe.name:
             raise ConfigError(
                 f"{folder} holds a run of recipe '{manifest.recipe}', not of '{recipe.name}'. "
                 "Name another --output"
+            )
+        if manifest.seed != recipe.seed:
+            raise ConfigError(
+                f"{folder} holds a run with seed {manifest.seed}, not {recipe.seed}. "
+                f"Say --seed {manifest.seed}, or name another --output"
             )
         if not resume:
             raise ConfigError(
@@ -112,14 +123,21 @@ def _prepare(recipe: Recipe, output: Path | None, resume: bool, display: Display
     return folder
 
 
-def _newest_unfinished(name: str) -> Path:
-    found = [
-        (manifest.started, folder)
+def _newest_unfinished(recipe: Recipe) -> Path:
+    runs = [
+        (manifest, folder)
         for folder in (RUNS.iterdir() if RUNS.is_dir() else ())
-        if (manifest := read_manifest(folder)) and manifest.recipe == name and not manifest.done
+        if (manifest := read_manifest(folder))
+        and manifest.recipe == recipe.name
+        and not manifest.done
     ]
+    found = [(m.started, folder) for m, folder in runs if m.seed == recipe.seed]
     if not found:
-        raise ConfigError(f"no unfinished run of '{name}' under {RUNS}/")
+        others = sorted({m.seed for m, _ in runs})
+        hint = f"; there is one with --seed {' and '.join(map(str, others))}" if others else ""
+        raise ConfigError(
+            f"no unfinished run of '{recipe.name}' with seed {recipe.seed} under {RUNS}/{hint}"
+        )
     return max(found)[1]
 
 
@@ -163,6 +181,7 @@ class _Run:
             folder = self._folder_of(name)
             if record is None or record.hash != digest:
                 if folder.exists() and self.is_main:
+                    self.display.note(f"{name}: something it depends on has changed: made anew")
                     shutil.rmtree(folder)
                 record = self.manifest.stages[name] = StageRecord(hash=digest)
             self.accelerator.wait_for_everyone()

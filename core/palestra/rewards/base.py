@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,13 +77,19 @@ class RewardSum:
                 row[name] = score
         return out
 
-    def total(self, components: Mapping[str, float], models: Mapping[str, Score] | None) -> float:
+    def total(
+        self,
+        components: Mapping[str, float],
+        models: Mapping[str, Score] | None,
+        earlier: Collection[str] = (),
+    ) -> float:
         """Return the weighted sum for one turn.
 
         Args:
-            components: what the environment emits for this turn.
+            components: what the environment emits for this turn; nothing, where it has no score.
             models: what the reward models say of the last turn; None for an earlier one, which is
                 paid for the environment's components alone.
+            earlier: components that the environment emitted for earlier turns.
 
         Raises:
             ConfigError: at the last turn, a named component is offered by nobody, or by both sides.
@@ -100,7 +106,7 @@ class RewardSum:
                 total += weight * models[name].value
             elif bare in components:
                 total += weight * components[bare]
-            elif models is not None:
+            elif models is not None and components and bare not in earlier:
                 offered = [*components, *self._known]
                 raise ConfigError(
                     f"{self.where}: no reward '{name}'.{did_you_mean(name, offered)} "

@@ -51,6 +51,7 @@ _NOT_PROSE = re.compile(
     r"\\[A-Za-z]+|https?://\S+|</?(?:think|answer)>",
     re.DOTALL,
 )
+_LONGEST_ACRONYM = 6
 _THOUGHTS = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _ANSWER = re.compile(r"<answer>.*?(?:</answer>|\Z)", re.DOTALL)
 
@@ -64,19 +65,23 @@ def chain_of_thought(completion: str) -> str:
 def language_share(text: str, language: str) -> float | None:
     """Return the share of the words of `text` in `language`, or None where there is no word.
 
-    Code, LaTeX, links, numbers and single Latin letters (names of variables and things) are not
-    words.
+    Code, LaTeX, links and numbers are not words, nor are single Latin letters and short runs of
+    capitals (variables, acronyms, and the like, which every language borrows).
     """
     scripts = _OF_LANGUAGE.get(language.split("-")[0].lower(), ("latin",))
     own = other = 0
     for match in _WORD.finditer(_NOT_PROSE.sub(" ", text)):
-        if match.lastgroup == "latin" and len(match[0]) == 1:
+        if match.lastgroup == "latin" and _is_name(match[0]):
             continue
         if match.lastgroup in scripts:
             own += 1
         else:
             other += 1
     return own / (own + other) if own + other else None
+
+
+def _is_name(word: str) -> bool:
+    return len(word) == 1 or (len(word) <= _LONGEST_ACRONYM and word.isupper())
 
 
 class LanguageConsistencyReward:

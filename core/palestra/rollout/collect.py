@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -165,7 +165,8 @@ class _Episode:
         self.reason, self.extracted = info["reason"], info["extracted_answer"]
         self.over = done or not status.is_valid
         if not self.over:
-            more = self.prompter.extend(info["messages"])
+            ended = completion.stop_reason == "stop"
+            more = self.prompter.extend(info["messages"], ended=ended)
             self.ids += more
             self.mask += [False] * len(more)
             self.logprobs += [0.0] * len(more)
@@ -195,12 +196,15 @@ class _Episode:
         """Put each turn's reward on its last token; reward models judge the last turn."""
         last = len(self.turns) - 1
         for number, (token, components, status) in enumerate(self.turns):
-            for name, value in components.items():
-                self.components[name] = self.components.get(name, 0.0) + value
-            value = self.source.rewards.total(components, models if number == last else None)
-            self.rewards.append((token, value))
             if not status.is_valid or self.status is Status.OK:
                 self.status = status
+            if not status.is_valid:  # no verdict: nothing to add up, and no training on it
+                continue
+            for name, value in components.items():
+                self.components[name] = self.components.get(name, 0.0) + value
+            judged = models if number == last else None
+            value = self.source.rewards.total(components, judged, self.components)
+            self.rewards.append((token, value))
         for name, score in models.items():
             self.components[name.removeprefix("model.")] = score.value
             if not score.status.is_valid:
@@ -252,9 +256,29 @@ def _pay(episodes: Sequence[_Episode], sources: Sequence[Source]) -> None:
     """Let each source's reward models judge all of its episodes in one batch, then pay."""
     for source in sources:
         own = [e for e in episodes if e.source is source]
-        scores = source.rewards.model_scores([e.scored() for e in own])
-        for episode, models in zip(own, scores, strict=True):
+        for episode, models in zip(own, _judged(own, source), strict=True):
             episode.pay(models)
+
+
+def _judged(episodes: Sequence[_Episode], source: Source) -> list[dict[str, Score]]:
+    """Return what the reward models say; failures are retried or raised as the source says."""
+    scores = source.rewards.model_scores([e.scored() for e in episodes])
+    how = source.config.on_grader_error
+    for _ in range(_RETRIES if how == "retry" else 0):
+        failed = [i for i, row in enumerate(scores) if _failure(row) is not None]
+        if not failed:
+            break
+        again = source.rewards.model_scores([episodes[i].scored() for i in failed])
+        for i, row in zip(failed, again, strict=True):
+            scores[i] = row
+    failure = next((f for row in scores if (f := _failure(row)) is not None), None)
+    if how == "raise" and failure is not None:
+        raise GraderFailed(f"{source.where}: {failure.reason}")
+    return scores
+
+
+def _failure(row: Mapping[str, Score]) -> Score | None:
+    return next((score for score in row.values() if not score.status.is_valid), None)
 
 
 def _group(draw: Draw, episodes: Sequence[_Episode]) -> Group:

@@ -74,27 +74,34 @@ class Prompter:
         ids = list(completion_ids)
         if ids and ids[-1] in self.stop_token_ids:
             ids.pop()
-        return self.prefill + str(self.tokenizer.decode(ids, skip_special_tokens=False))
+        text = self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return self.prefill + str(text)
 
-    def extend(self, messages: Sequence[Message]) -> tuple[int, ...]:
+    def extend(self, messages: Sequence[Message], *, ended: bool) -> tuple[int, ...]:
         """Return the tokens to append for the last message, so that the policy may speak again.
 
         Args:
             messages: the conversation, its last two the policy's turn and the observation.
+            ended: whether the policy ended its turn with a stop token, which is there already.
 
         Raises:
             ConfigError: the template rewrites what came before (some drop earlier thoughts).
         """
         before, action, after = messages[:-2], messages[-2]["content"], self.text(messages)
-        head = self._render(before) + action
-        if not after.startswith(head):
+        # Some templates trim white space; the sampled tokens keep it, and only the tail is used.
+        heads = [self._render(before) + said for said in (action, action.rstrip(), action.strip())]
+        head = next((head for head in heads if after.startswith(head)), None)
+        if head is None:
             raise ConfigError(
                 f"prompt '{self.style}' is not append-only: it renders earlier turns differently "
                 "once a new one is added, so their tokens and log-probs would no longer match. "
                 "Use another template for environments of several turns"
             )
-        tail = after[len(head) :]
-        ids = list(self.tokenizer.encode(tail, add_special_tokens=False))
+        ids = list(self.tokenizer.encode(after[len(head) :], add_special_tokens=False))
+        if ended and ids and ids[0] in self.stop_token_ids:  # the template closes the turn too
+            ids = ids[1:]
         return tuple(ids)
 
 
@@ -120,37 +127,70 @@ def _renderer(tokenizer: PreTrainedTokenizerBase, style: str) -> _Render:
                 "prompt: chat, but the model has no chat template. "
                 f"Use one of: {', '.join(STYLES[1:])}, or FILE.jinja"
             )
-        return lambda messages: str(
-            tokenizer.apply_chat_template(
-                [cast("dict[str, str]", dict(m)) for m in messages],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-        )
+        return _chat(tokenizer)
     if style == "r1_zero":
         return _r1_zero
     if style == "raw":
-        return lambda messages: "\n".join(m["content"] for m in messages)
+        return _raw
     if style.endswith(".jinja"):
         return _from_file(Path(style))
     raise ConfigError(f"no prompt style '{style}'.{did_you_mean(style, STYLES)}")
 
 
+def _chat(tokenizer: PreTrainedTokenizerBase) -> _Render:
+    from jinja2 import TemplateError
+
+    def render(messages: Sequence[Message]) -> str:
+        try:
+            text = tokenizer.apply_chat_template(
+                [cast("dict[str, str]", dict(m)) for m in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except TemplateError as exc:
+            raise ConfigError(f"prompt: chat, but the model's chat template says: {exc}") from exc
+        return str(text)
+
+    return render
+
+
 def _r1_zero(messages: Sequence[Message]) -> str:
-    names = {"user": "User", "tool": "Tool", "assistant": "Assistant"}
+    names = {"user": "User", "tool": "Tool"}
     parts = [R1_ZERO]
     for message in messages:
         if message["role"] == "system":
             parts.append(message["content"])
+        elif message["role"] == "assistant":  # right behind the colon, where the policy wrote it
+            parts.append(f"Assistant:{message['content']}")
         else:
             parts.append(f"{names[message['role']]}: {message['content']}")
     return " ".join([*parts, "Assistant:"])
 
 
+def _raw(messages: Sequence[Message]) -> str:
+    """Join the texts by new lines; the policy's own follow what they answer, as it wrote them."""
+    text = ""
+    for number, message in enumerate(messages):
+        joint = "\n" if number and message["role"] != "assistant" else ""
+        text += joint + message["content"]
+    return text
+
+
 def _from_file(path: Path) -> _Render:
+    from jinja2 import TemplateError, TemplateSyntaxError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    if not path.is_file():
-        raise ConfigError(f"prompt: no file {path}")
-    template = ImmutableSandboxedEnvironment().from_string(path.read_text(encoding="utf-8"))
-    return lambda messages: template.render(messages=list(messages), add_generation_prompt=True)
+    try:
+        template = ImmutableSandboxedEnvironment().from_string(path.read_text(encoding="utf-8"))
+    except TemplateSyntaxError as exc:
+        raise ConfigError(f"prompt: {path}:{exc.lineno}: {exc.message}") from exc
+    except OSError as exc:
+        raise ConfigError(f"prompt: no file {path}") from exc
+
+    def render(messages: Sequence[Message]) -> str:
+        try:
+            return template.render(messages=list(messages), add_generation_prompt=True)
+        except (TemplateError, TypeError, ValueError) as exc:
+            raise ConfigError(f"prompt: {path}: {exc}") from exc
+
+    return render

@@ -62,17 +62,23 @@ def load_model(source: str, prompt: str, prefill: str, device: torch.device) -> 
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    except (OSError, ValueError) as exc:
+    except Exception as exc:  # a damaged folder can fail in any of three libraries
+        why = _first_paragraph(exc)
         if Path(source).is_dir():
-            raise ConfigError(f"cannot load the model in {source}: {exc}") from exc
+            raise ConfigError(f"cannot load the model in {source}: {why}") from exc
         raise ConfigError(
             f"model: cannot load '{source}': neither a model folder here nor one that "
-            f"the Hugging Face hub gives.{did_you_mean(source, ('tiny', 'tiny-student'))} "
-            f"{str(exc).splitlines()[0]}"
+            f"the Hugging Face hub gives.{did_you_mean(source, ('tiny', 'tiny-student'))} {why}"
         ) from exc
     prompter = Prompter(tokenizer, prompt, prefill)
     model = cast("PreTrainedModel", model.to(device))
     return LoadedPolicy(model=model, tokenizer=tokenizer, prompter=prompter)
+
+
+def _first_paragraph(exc: Exception) -> str:
+    """Return what went wrong in one line; transformers adds pages of advice."""
+    first = " ".join(str(exc).strip().partition("\n\n")[0].split())
+    return first if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {first}"
 
 
 def make_sampler(context: StageContext, model: PreTrainedModel) -> Sampler:

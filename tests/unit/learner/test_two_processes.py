@@ -45,7 +45,7 @@ def batch_of(lengths, scores, group):
     more = {"scores_S": torch.tensor(scores), "group_S": torch.arange(len(lengths)) // group}
     return Batch(**{f: getattr(batch, f) for f in batch.__slots__} | more)
 
-# One long sequence makes three micro-batches against two; one group has no signal.
+# One long sequence; one group has no signal.
 UNEVEN = ([(3, 40), (3, 9), (3, 20), (3, 7), (2, 5), (2, 6), (2, 7), (2, 31), (5, 3), (5, 4), (5, 2)],
           [1.0, 0.0, 0.0, 0.5, 0.7, 0.7, 0.7, 0.7, 1.0, 0.0, 0.0], 4)
 ODD = ([(3, 9)], [1.0], 1)  # fewer sequences than processes
@@ -62,7 +62,7 @@ def run(model="llama", data=UNEVEN, budget=45, kl=0.0, aggregate="token", update
         reference_every=2 if kl else 0, entropy=entropy,
         skip_zero_advantage=optimizer.zero_advantage_is_zero_loss), pad=0)
     batch = batch_of(*data)
-    rows, fields = [], []
+    rows, fields, filled = [], [], []
     for number in range(updates):
         if sft:
             rows.append(learner.update(batch, supervised_loss))
@@ -73,12 +73,12 @@ def run(model="llama", data=UNEVEN, budget=45, kl=0.0, aggregate="token", update
         rollout = rollout.with_fields(optimizer.advantages(rollout))
         if advantages is not None:
             rollout = rollout.with_fields({"advantages": rollout["advantages"] * advantages})
+        filled.append([bool(share) for share in learner._my_share(rollout)])
         for part in rollout.mini_batches(mini, np.random.default_rng(number)):
             rows.append(learner.update(part, optimizer.loss))
     weights = {k: v.clone() for k, v in learner.model.state_dict().items()}
-    counts = len(learner._my_share(batch))
     accelerator.free_memory()
-    return {"rows": rows, "fields": fields, "weights": weights, "micro": counts}
+    return {"rows": rows, "fields": fields, "weights": weights, "filled": filled}
 
 cases = json.loads(sys.argv[2])
 out = {}
@@ -111,6 +111,7 @@ accelerator.end_training()
 CASES: dict[str, dict[str, Any]] = {
     "grpo": {},
     "grpo, one sequence a micro-batch": {"budget": 1},
+    "grpo, more micro-batches in one process": {"budget": 95},
     "grpo, clipped": {"max_grad_norm": 0.01},
     "grpo, mean of sequences": {"aggregate": "sequence"},
     "grpo, kl and reference": {"kl": 0.1, "model": "tied"},
@@ -181,7 +182,7 @@ def test_two_processes_take_the_update_of_one(case: str, results: dict[str, Any]
     for ours, theirs in zip(first["fields"], one["fields"], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5)
     assert first["fields"] == second["fields"]
-    assert first["micro"] == second["micro"]
+    assert [len(f) for f in first["filled"]] == [len(f) for f in second["filled"]]
 
 
 @pytest.mark.slow
@@ -192,8 +193,9 @@ def test_the_cases_hold_what_they_are_meant_to(results: dict[str, Any]):
     assert rows[0]["tokens_trained"] == 40 + 9 + 20 + 7 + 3 + 4 + 2  # the silent group was skipped
     assert results["one"]["grpo, clipped"]["rows"][0]["grad_norm"] > 0.01
     assert results["one"]["no signal at all"]["rows"][0]["tokens_trained"] == 0
-    assert results["one"]["grpo"]["micro"] == 4
-    assert results["first"]["grpo"]["micro"] == 3  # the second process has fewer, and runs along
+    case = "grpo, more micro-batches in one process"
+    assert results["first"][case]["filled"][0] == [True, True]
+    assert results["second"][case]["filled"][0] == [True, False]  # it runs along, and adds nothing
 
 
 @pytest.mark.slow
