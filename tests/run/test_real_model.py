@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.run.conftest import TIMES, start
 
 pytestmark = pytest.mark.slow

@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
 _BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 _TAGS = re.compile(r"</?(?:think|answer)>")
+_DECIMAL = re.compile(r"[+-]?(?:\d{1,100}|\d{1,3}(?:,\d{3}){1,33})(?:\.\d{1,100})?", re.ASCII)
 _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 
@@ -50,11 +51,14 @@ def same_answer(answer: str | None, reference: object) -> bool:
 
 
 def _number(text: str) -> Decimal | None:
-    """Read a plain decimal; exponents are refused, because ``1e999999999`` is an attack."""
-    text = text.strip().rstrip(".").replace(",", "")
-    if not re.fullmatch(r"[+-]?\d{1,100}(?:\.\d{1,100})?", text, re.ASCII):
+    """Read a plain decimal, with or without separators of thousands.
+
+    Exponents are refused, because ``1e999999999`` is an attack; and so is ``1,2``, a list.
+    """
+    text = text.strip().rstrip(".")
+    if not _DECIMAL.fullmatch(text):
         return None
     try:
-        return Decimal(text)
+        return Decimal(text.replace(",", ""))
     except InvalidOperation:
         return None

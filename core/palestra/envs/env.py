@@ -173,6 +173,10 @@ class TextEnv(gymnasium.Env[str, str]):
         split = options.get("split", "train")
         if split not in SPLITS:
             raise ConfigError(f"no split '{split}'.{did_you_mean(str(split), SPLITS)}")
+        if "index" in options and not _is_count(options["index"]):
+            raise ConfigError(f"option 'index' counts from 0, so not {options['index']!r}")
+        if not isinstance(options.get("task_id", ""), str):
+            raise ConfigError(f"option 'task_id' is text, not {options['task_id']!r}")
         return options
 
     def _find_task(self, seed: int | None, options: dict[str, Any]) -> Task:
@@ -195,7 +199,10 @@ class TextEnv(gymnasium.Env[str, str]):
         return self._sampled(split, stream, int(number or 0), self._levels(difficulty), language)
 
     def _levels(self, difficulty: Difficulty | Sequence[int]) -> tuple[int, int]:
-        low, high = (difficulty, difficulty) if isinstance(difficulty, int) else difficulty
+        pair = (difficulty, difficulty) if _is_count(difficulty) else difficulty
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(map(_is_count, pair)):
+            raise ConfigError(f"option 'difficulty' is a level or two, not {difficulty!r}")
+        low, high = (int(level) for level in cast("Sequence[int]", pair))
         first, last = self.difficulties
         if not first <= low <= high <= last:
             raise ConfigError(
@@ -238,7 +245,8 @@ class TextEnv(gymnasium.Env[str, str]):
             else int(named_rng(number, self.env_id, split).integers(len(listed)))
         )
         task = listed[index]
-        return task if task.id else replace(task, id=f"{split}/i{index}")
+        suffix = f".{language}" if language else ""  # the index is one among its language's
+        return task if task.id else replace(task, id=f"{split}/i{index}{suffix}")
 
     def _listed_by_id(self, asked: Split, task_id: str) -> Task:
         others: list[Split] = [s for s in SPLITS if s != asked]
@@ -260,6 +268,10 @@ class TextEnv(gymnasium.Env[str, str]):
             "difficulty": self.task.metadata.get("difficulty"),
             "stop_reason": stop_reason,
         }
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
 class SingleTurnEnv(TextEnv):

@@ -57,13 +57,21 @@ class Manifest:
     @classmethod
     def begin(cls, recipe: Recipe) -> Manifest:
         """Return the manifest of a run that begins now."""
-        return cls(recipe=recipe.name, seed=recipe.seed, started=datetime.now(UTC).isoformat())
+        return cls(
+            recipe=recipe.name,
+            seed=recipe.seed,
+            started=datetime.now(UTC).isoformat(sep=" ", timespec="milliseconds"),
+        )
 
     def write(self, folder: Path) -> None:
         """Write it into `folder`, whole or not at all."""
         temporary = folder / "manifest.tmp"
-        temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False))
-        temporary.replace(folder / _FILE)
+        try:
+            temporary.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False))
+            temporary.replace(folder / _FILE)
+        except OSError:  # a folder with half a manifest could be neither begun in nor resumed
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -51,7 +51,7 @@ def _sources(recipe: Recipe, names: Sequence[str]) -> Iterator[tuple[KeyPath, So
     """Yield the sources that the stages draw from, and where the recipe has them."""
     for name in names:
         stage = recipe.stages[name]
-        mixture = getattr(stage, "mixture", None)
+        mixture = str(getattr(stage, "mixture", ""))
         for i, source in enumerate(recipe.mixtures[mixture].sources if mixture else ()):
             yield ("mixtures", mixture, "sources", i), source
         for i, item in enumerate(stage.data if isinstance(stage, SFTConfig) else ()):

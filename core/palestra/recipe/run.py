@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -10,8 +11,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -63,13 +64,16 @@ def run_recipe(
         TrainingError: a stage cannot go on.
         KeyboardInterrupt: after the state was saved.
     """
+    # Threads that spin while they wait starve whoever shares the cores, and themselves with it: a
+    # step takes a fifth of the time on a busy machine. Read when torch loads its OpenMP, so set now.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     validate_graph(recipe)
     names = select(recipe, only=only, until=until)
     display = make_display(names)
     folder = _prepare(recipe, output, resume, display)
     try_sources(recipe, names)
-    run = _Run(recipe, folder, names, display)
-    with closing(display):
+    with closing(display), _naming_a_full_disk(folder):
+        run = _Run(recipe, folder, names, display)
         try:
             run.all_stages()
         except KeyboardInterrupt:
@@ -77,17 +81,32 @@ def run_recipe(
             again = ["palestra", "run", str(folder / "recipe.yaml"), "--resume", "--output"]
             display.note(f"stopped; go on with: {shlex.join([*again, str(folder)])}")
             raise
-    results = run.write_results()
+        results = run.write_results()
     if run.is_main:
         from palestra.report.page import build_report
         from palestra.report.summary import summary_tables
 
-        page = build_report(folder)
+        with _naming_a_full_disk(folder):
+            page = build_report(folder)
         if json_output:
             print(json.dumps(results, indent=1, ensure_ascii=False))
         else:
             display.final(summary_tables(results, page))
     return folder
+
+
+@contextmanager
+def _naming_a_full_disk(folder: Path) -> Generator[None]:
+    """Say which disk is full: an error in writing a metric or a rollout does not."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainingError(
+            f"the disk is full: cannot write in {folder}. Free some space, then go on with "
+            "--resume; nothing but the steps since the last checkpoint is lost"
+        ) from exc
 
 
 def _prepare(recipe: Recipe, output: Path | None, resume: bool, display: Display) -> Path:
@@ -157,8 +176,8 @@ class _Run:
         self.manifest.done = False
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
             self.manifest.write(self.folder)
+            (self.folder / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
         self.registry.notify("palestra_run_started", run=self.folder)
 
     def _agree(self, text: str) -> str:
@@ -184,6 +203,7 @@ class _Run:
                     self.display.note(f"{name}: something it depends on has changed: made anew")
                     shutil.rmtree(folder)
                 record = self.manifest.stages[name] = StageRecord(hash=digest)
+                self._write_manifest()  # a stage that is killed is known, so it can go on
             self.accelerator.wait_for_everyone()
             self._stage(name, folder, record)
         self.manifest.done = True

@@ -18,13 +18,10 @@ def is_strict(completion: str) -> bool:
     Neither part may be empty, and nothing but white space may stand outside. A prefilled
     ``<think>`` is part of the completion that graders get, so it counts as the policy's.
     """
+    if len(_TAG.findall(completion)) != 4:  # first: with more tags the pattern could take for ever
+        return False
     match = _STRICT.fullmatch(completion)
-    return (
-        match is not None
-        and len(_TAG.findall(completion)) == 4
-        and bool(match[1].strip())
-        and bool(match[2].strip())
-    )
+    return match is not None and bool(match[1].strip()) and bool(match[2].strip())
 
 
 class FormatReward:

@@ -47,11 +47,13 @@ _WORD = re.compile(
     )
 )
 _NOT_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|\\\(.*?\\\)|\\\[.*?\\\]|"
+    r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|"
+    # An opener that is not closed before the next one is text: else hostile text takes for ever.
+    r"\\\((?:(?!\\\().)*?\\\)|\\\[(?:(?!\\\[).)*?\\\]|"
     r"\\[A-Za-z]+|https?://\S+|</?(?:think|answer)>",
     re.DOTALL,
 )
-_LONGEST_ACRONYM = 6
+_LONGEST_ACRONYM = 7
 _THOUGHTS = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
 _ANSWER = re.compile(r"<answer>.*?(?:</answer>|\Z)", re.DOTALL)
 

@@ -7,12 +7,40 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palestra.errors import TrainingError
 from palestra.rewards.format import is_strict
 from palestra.rewards.language import chain_of_thought, language_share
 from palestra.rollout.trajectory import Group, Trajectory
 
 if TYPE_CHECKING:
     from palestra.optimizers.batch import Batch
+
+
+_COLUMNS = (
+    "step",
+    "source",
+    "env_id",
+    "task_id",
+    "prompt_hash",
+    "group",
+    "member",
+    "language",
+    "difficulty",
+    "prompt",
+    "completion",
+    "reference",
+    "extracted",
+    "reward",
+    "components",
+    "status",
+    "reason",
+    "stop_reason",
+    "length",
+    "advantage",
+    "token_ids",
+    "loss_mask",
+    "sampler_logprobs",
+)
 
 
 def write_rollout(folder: Path, step: int, groups: Sequence[Group], rollout: Batch) -> Path:
@@ -33,9 +61,29 @@ def write_rollout(folder: Path, step: int, groups: Sequence[Group], rollout: Bat
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"step-{step:06d}.parquet"
     temporary = place.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
-    temporary.replace(place)
+    try:
+        table = pa.Table.from_pylist(rows, schema=_schema())
+        pq.write_table(table, temporary, compression="zstd")
+        temporary.replace(place)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"cannot write rollouts {place}: {exc}") from exc
     return place
+
+
+def _schema() -> Any:
+    """Return the columns: a step in which one is empty has the same as any other."""
+    import pyarrow as pa
+
+    kinds = {
+        pa.int64(): ("step", "group", "member", "difficulty", "length"),
+        pa.float64(): ("reward", "advantage"),
+        pa.list_(pa.int64()): ("token_ids",),
+        pa.list_(pa.bool_()): ("loss_mask",),
+        pa.list_(pa.float32()): ("sampler_logprobs",),
+    }
+    kind_of = {name: kind for kind, names in kinds.items() for name in names}
+    return pa.schema([(name, kind_of.get(name, pa.string())) for name in _COLUMNS])
 
 
 def _advantages(groups: Sequence[Group], rollout: Batch) -> dict[tuple[int, int], float]:
@@ -59,7 +107,7 @@ def _row(
     step: int, group: Group, number: int, member: Trajectory, advantage: float | None
 ) -> dict[str, Any]:
     own = member.loss_mask
-    return {
+    row = {
         "step": step,
         "source": str(group.source),
         "env_id": member.env_id,
@@ -84,6 +132,12 @@ def _row(
         "loss_mask": own.tolist(),
         "sampler_logprobs": member.sampler_logprobs[own].tolist(),
     }
+    # Half a surrogate pair is a string to Python, but no UTF-8.
+    return {k: _writable(v) if isinstance(v, str) else v for k, v in row.items()}
+
+
+def _writable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def rollout_metrics(kept: Sequence[Group], dropped: Sequence[Group]) -> dict[str, float | int]:

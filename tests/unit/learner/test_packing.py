@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_a_micro_batch_keeps_the_budget_padding_included(lengths: list[int], bud
 def test_micro_batches_are_few(lengths: list[int], budget: int):
     """No two neighbours could be one: the dealing is greedy, not wasteful."""
     dealt = micro_batches(lengths, budget)
-    for left, right in zip(dealt, dealt[1:], strict=False):
+    for left, right in itertools.pairwise(dealt):
         assert (len(left) + 1) * lengths[left[0]] > budget
         assert min(lengths[i] for i in left) >= max(lengths[i] for i in right)
 

@@ -30,6 +30,9 @@ from palestra.rewards.language import LanguageConsistencyReward, chain_of_though
         ("x + y = z", "en", None),  # single letters are names, not words
         ("设 x 为 A 的数", "zh", 1.0),
         ("I am 一", "en", 1 / 2),
+        ("所以 GROYQVZ", "zh", 1.0),  # names of things in capitals, as an ordering's
+        ("用 GPU 算", "zh", 1.0),
+        ("SHOUTING WORDSWORDS", "en", 1.0),
         ("先算 $a + over = thing$ 再说", "zh", 1.0),
         (r"先算 \(first thing\) 再说", "zh", 1.0),
         (r"先算 \[ first \times thing \] 再说", "zh", 1.0),
