@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from palestra.evaluation.metrics import Measure
-from palestra.evaluation.pooling import pooled
 from rich.console import Console
 from rich.table import Table
+
+from palestra.evaluation.metrics import Measure
+from palestra.evaluation.pooling import pooled
 
 RANDOM = "{random: 1.0}"
 COLUMNS = ("pass@1", "lenient@1", "format", "language_consistency", "mean_length")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.run.conftest import CUT, facts, start
 
 pytestmark = pytest.mark.slow
