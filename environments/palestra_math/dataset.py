@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from palestra.envs import Score, SingleTurnEnv, Split, Task, split_of, verdict
+from palestra.envs import SPLITS, Score, SingleTurnEnv, Split, Task, split_of, verdict
 from palestra.envs.answers import last_number, lenient_answer, same_answer, strict_answer
 from palestra.errors import ConfigError, DataError, did_you_mean
 
@@ -35,6 +35,8 @@ class DatasetEnv(SingleTurnEnv):
         limit: int | None = None,
     ) -> None:
         super().__init__()
+        if split is not None and split not in SPLITS:
+            raise ConfigError(f"math/Dataset-v1: no split '{split}'.{did_you_mean(split, SPLITS)}")
         self._tasks: dict[str, list[Task]] = {"train": [], "validation": [], "test": []}
         rows = _rows(Path(path).expanduser(), (question, answer), limit)
         for number, row in rows:

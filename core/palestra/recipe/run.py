@@ -64,8 +64,8 @@ def run_recipe(
         TrainingError: a stage cannot go on.
         KeyboardInterrupt: after the state was saved.
     """
-    # Threads that spin while they wait starve whoever shares the cores, and themselves with it: a
-    # step takes a fifth of the time on a busy machine. Read when torch loads its OpenMP, so set now.
+    # Threads that spin while they wait starve whoever shares the cores, and themselves with it:
+    # passive ones took a third of the time on a busy machine. Torch's OpenMP reads this at load.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     validate_graph(recipe)
     names = select(recipe, only=only, until=until)

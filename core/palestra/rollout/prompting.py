@@ -40,19 +40,25 @@ class Prompter:
         style: ``chat`` (the tokenizer's chat template), ``r1_zero``, ``raw`` (the text alone), or
             the path of a Jinja template that is given ``messages``.
         prefill: text that opens the policy's turn; graders see it as part of the action.
+        more_stops: tokens that end a turn, beside the tokenizer's end token (some models name the
+            end of a turn in their generation config alone).
 
     Raises:
         ConfigError: the style is unknown, or the model has no chat template.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, style: str = "chat", prefill: str = ""
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        style: str = "chat",
+        prefill: str = "",
+        more_stops: Sequence[int] = (),
     ) -> None:
         self.tokenizer = tokenizer
         self.prefill = prefill
         self.style = style
         self._render = _renderer(tokenizer, style)
-        self.stop_token_ids = stop_token_ids(tokenizer)
+        self.stop_token_ids = tuple(sorted({*stop_token_ids(tokenizer), *more_stops}))
 
     def text(self, messages: Sequence[Message]) -> str:
         """Return the prompt as the model sees it, prefill included."""

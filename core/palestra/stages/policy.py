@@ -70,7 +70,7 @@ def load_model(source: str, prompt: str, prefill: str, device: torch.device) -> 
             f"model: cannot load '{source}': neither a model folder here nor one that "
             f"the Hugging Face hub gives.{did_you_mean(source, ('tiny', 'tiny-student'))} {why}"
         ) from exc
-    prompter = Prompter(tokenizer, prompt, prefill)
+    prompter = Prompter(tokenizer, prompt, prefill, _generation_stops(model))
     model = cast("PreTrainedModel", model.to(device))
     return LoadedPolicy(model=model, tokenizer=tokenizer, prompter=prompter)
 
@@ -79,6 +79,12 @@ def _first_paragraph(exc: Exception) -> str:
     """Return what went wrong in one line; transformers adds pages of advice."""
     first = " ".join(str(exc).strip().partition("\n\n")[0].split())
     return first if isinstance(exc, OSError | ValueError) else f"{type(exc).__name__}: {first}"
+
+
+def _generation_stops(model: PreTrainedModel) -> list[int]:
+    config = getattr(model, "generation_config", None)
+    ends = cast("int | list[int] | None", getattr(config, "eos_token_id", None))
+    return [] if ends is None else ends if isinstance(ends, list) else [ends]
 
 
 def make_sampler(context: StageContext, model: PreTrainedModel) -> Sampler:

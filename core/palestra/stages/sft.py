@@ -10,6 +10,7 @@ import torch
 
 from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
 from palestra.learner.packing import pack_examples
+from palestra.rollout.prompting import stop_token_ids
 from palestra.seeding import derive_seed, rng
 from palestra.stages.base import StageContext, StageResult, TrainingLoop
 from palestra.stages.config import SFTConfig
@@ -92,9 +93,10 @@ def tokenize(
     A completion that begins with the prefill has it cut off: the prompt already ends with it.
     """
     prompter, tokenizer = policy.prompter, policy.tokenizer
+    end = stop_token_ids(tokenizer)[0]
     out: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
     for example in examples:
         text = example.completion.removeprefix(prompter.prefill)
         completion = tokenizer.encode(text, add_special_tokens=False)
-        out.append((prompter.open(example.messages), (*completion, prompter.stop_token_ids[0])))
+        out.append((prompter.open(example.messages), (*completion, end)))
     return out
