@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/palestra run r1-tiny
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --durations=12
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"

@@ -129,13 +129,13 @@ def test_rollouts_are_token_exact(whole: Path, smollm: Path) -> None:
     text = (DATA / "gsm8k_train.jsonl").read_text(encoding="utf-8")
     questions = {json.loads(line)["question"].strip() for line in text.splitlines()}
     rows = pq.read_table(whole / "stages/01-zero/rollouts/step-000001.parquet").to_pylist()
-    assert len(rows) == 8
+    assert len(rows) == 4
     for row in rows:
         ids, mask = row["token_ids"], row["loss_mask"]
         prompt = [i for i, own in zip(ids, mask, strict=True) if not own]
         answer = [i for i, own in zip(ids, mask, strict=True) if own]
         assert ids == prompt + answer
-        assert len(row["sampler_logprobs"]) == len(answer) == row["length"] <= 48
+        assert len(row["sampler_logprobs"]) == len(answer) == row["length"] <= 32
         assert row["prompt"] in questions
         rendered = tokenizer.decode(prompt)
         assert rendered.startswith("A conversation between User and Assistant.")

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from palestra.stages.base import Progress as Watcher
 from palestra.terminal import visible
 
 _SHOWN = (
@@ -33,27 +34,24 @@ _SHOWN = (
     ("loss", "loss", "{:.3f}"),
 )
 _PLAIN_EVERY_S = 5.0
+_PLAIN_WIDTH = 130  # a file has no width; wide enough for the tables
 _COMPLETION_EVERY_S = 12.0
 
 
-class Display(Protocol):
-    """A `palestra.stages.base.Progress` that also shows the ends of stages and of the run."""
+class Display(Watcher, Protocol):
+    """A watcher of steps that also shows the ends of stages and of the run."""
 
-    def stage(self, name: str, steps: int) -> None: ...
+    def finished(self, name: str, evals: Mapping[str, Any]) -> None:
+        """A stage ended."""
+        ...
 
-    def step(self, stage: str, step: int, metrics: Mapping[str, Any]) -> None: ...
+    def final(self, tables: Sequence[RenderableType]) -> None:
+        """The run ended."""
+        ...
 
-    def activity(self, what: str) -> None: ...
-
-    def completion(self, prompt: str, text: str, scores: Mapping[str, float]) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def finished(self, name: str, evals: Mapping[str, Any]) -> None: ...
-
-    def final(self, tables: Sequence[RenderableType]) -> None: ...
-
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the terminal back."""
+        ...
 
 
 def make_display(stages: Sequence[str]) -> Display:
@@ -61,7 +59,9 @@ def make_display(stages: Sequence[str]) -> Display:
     if int(os.environ.get("RANK", "0")) > 0:
         return SilentDisplay()
     console = Console(stderr=True, highlight=False)
-    return LiveDisplay(console, stages) if console.is_terminal else PlainDisplay(console, stages)
+    if console.is_terminal:
+        return LiveDisplay(console, stages)
+    return PlainDisplay(Console(stderr=True, highlight=False, width=_PLAIN_WIDTH), stages)
 
 
 class SilentDisplay:
