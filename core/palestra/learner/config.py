@@ -15,7 +15,7 @@ class OptimConfig(ConfigModel):
     type: Literal["adamw"] = "adamw"
     """The torch optimizer."""
 
-    learning_rate: float = Field(gt=0.0, le=1.0)
+    learning_rate: float = Field(gt=0.0, le=10.0)
     """Peak learning rate."""
 
     betas: Annotated[

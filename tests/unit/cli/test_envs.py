@@ -60,6 +60,8 @@ def test_ctrl_c_at_the_prompt_is_130():
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite started in the background has it ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as play:
         assert play.stderr is not None
         while "Your answer" not in play.stderr.readline():
