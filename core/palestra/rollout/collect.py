@@ -137,7 +137,7 @@ class _Episode:
         self.rewards: list[tuple[int, float]] = []
         self.components: dict[str, float] = {}
         self.status = Status.OK
-        self.seconds = {"generate": 0.0, "grade": 0.0}
+        self.grade_seconds = 0.0
         self.over = False
 
     def request(self) -> Request:
@@ -159,7 +159,7 @@ class _Episode:
         self.actions.append(self.prompter.action(completion.token_ids))
         started = time.monotonic()
         info, done = self._step(self.actions[-1])
-        self.seconds["grade"] += time.monotonic() - started
+        self.grade_seconds += time.monotonic() - started
         status = Status(info["reward_status"])
         self.turns.append((len(self.ids) - 1, dict(info["reward_components"]), status))
         self.reason, self.extracted = info["reason"], info["extracted_answer"]
@@ -235,7 +235,7 @@ class _Episode:
             text="\n".join(self.actions),
             turns=len(self.actions),
             masked=cut and on_length == "mask",
-            timings=self.seconds,
+            grade_seconds=self.grade_seconds,
         )
 
 

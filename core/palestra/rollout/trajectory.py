@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ class Trajectory:
         status: the worst status of its turns.
         stop_reason: ``stop``, or ``length`` where a turn was cut.
         text: the policy's turns as graders saw them, prefill included.
+        grade_seconds: time that the environment took to answer.
     """
 
     env_id: str
@@ -47,7 +48,7 @@ class Trajectory:
     text: str
     turns: int = 1
     masked: bool = False
-    timings: Mapping[str, float] = field(default_factory=dict[str, float])
+    grade_seconds: float = 0.0
 
     @property
     def reward(self) -> float:
