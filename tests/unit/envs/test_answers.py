@@ -118,10 +118,9 @@ def test_every_integer_is_itself_however_it_is_written(n: int):
 
 @given(st.text(), st.text())
 def test_reading_never_fails(text: str, reference: str):
-    strict_answer(text)
-    lenient_answer(text)
-    last_number(text)
-    same_answer(text, reference)
+    for read in (strict_answer, lenient_answer, last_number):
+        assert isinstance(read(text), str | None)
+    assert isinstance(same_answer(text, reference), bool)
 
 
 @pytest.mark.parametrize(

@@ -368,8 +368,9 @@ def test_evaluating_data_that_an_sft_stage_trains_on_is_refused(tmp_path: Path):
 
 
 def test_a_reward_only_the_environment_knows_is_left_to_the_run(tmp_path: Path):
-    load(tmp_path, CANONICAL.replace("format: 0.1", "style_of_prose: 0.1"))
-    load(tmp_path, CANONICAL.replace("format: 0.1", "env.fromat: 0.1"))
+    for name in ("style_of_prose", "env.fromat"):
+        recipe = load(tmp_path, CANONICAL.replace("format: 0.1", f"{name}: 0.1"))
+        assert recipe.mixtures["reasoning"].sources[0].rewards[name] == 0.1
 
 
 def test_paths_are_the_recipes_and_overrides_are_the_shells(
