@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from palestra.envs.env import MultiTurnEnv, SingleTurnEnv, TextEnv, Turn, single_turn
     from palestra.envs.marks import environment
+    from palestra.envs.plain import PlainEnv
     from palestra.envs.score import Score, Status
     from palestra.envs.task import Task
     from palestra.plugins.hookspecs import hookimpl
@@ -30,6 +31,7 @@ __all__ = [
     "CurriculumSpec",
     "EnvironmentSpec",
     "MultiTurnEnv",
+    "PlainEnv",
     "PolicyOptimizerSpec",
     "RewardModelSpec",
     "SamplerSpec",
@@ -49,6 +51,7 @@ __all__ = [
 
 _HOMES = {
     "MultiTurnEnv": "palestra.envs.env",
+    "PlainEnv": "palestra.envs.plain",
     "Score": "palestra.envs.score",
     "SingleTurnEnv": "palestra.envs.env",
     "Status": "palestra.envs.score",

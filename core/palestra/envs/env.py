@@ -8,7 +8,7 @@ splits, ids, truncation and the five-tuple are the framework's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -59,6 +59,8 @@ class TextEnv(gymnasium.Env[str, str]):
     env_id: str = ""
     difficulties: tuple[int, int] = (1, 1)
     max_turns: int = 1
+    step_timeout_s: float = 30.0  # an environment in a worker process is killed after it
+    reward_range: tuple[float, float] | None = None  # its spec's, set where it is made by its id
 
     def __init__(self) -> None:
         self.metadata = {"render_modes": []}
@@ -78,6 +80,17 @@ class TextEnv(gymnasium.Env[str, str]):
     def tasks(self, split: Split) -> Sequence[Task] | None:
         """Return the finite list of tasks of `split`, or None where tasks are sampled."""
         return None
+
+    def count(self, split: Split, language: str | None = None) -> int | None:
+        """Return the number of tasks of `split`, or None where they are sampled."""
+        listed = self.tasks(split)
+        if listed is None:
+            return None
+        return sum(language in (None, task.language) for task in listed)
+
+    def probes(self, task: Task) -> Iterable[str]:
+        """Return cheats of the author's own: completions that must earn nothing."""
+        return ()
 
     def reference_completion(self, task: Task) -> str | None:
         """Return a completion that earns the maximum, for self-tests and cold starts."""
@@ -130,16 +143,17 @@ class TextEnv(gymnasium.Env[str, str]):
         ended = "terminated" if turn.done else "truncated" if truncated else None
         info = self._info(stop_reason=ended)
         score = turn.score or Score(value=0.0)
+        is_verdict = score.status.is_valid
         info |= {
-            "reward_components": dict(score.components) if turn.score else {},
+            "reward_components": dict(score.components) if turn.score and is_verdict else {},
             "reward_status": str(score.status),
-            "reward_valid": score.status.is_valid,
+            "reward_valid": is_verdict,
             "extracted_answer": score.extracted,
             "reason": score.reason,
         }
         if turn.done or truncated:
             self.task = None
-        reward = float(score.value) if score.status.is_valid else 0.0
+        reward = float(score.value) if is_verdict else 0.0
         return turn.observation, reward, turn.done, truncated, info
 
     # -- what the levels differ in --------------------------------------------------------------
@@ -157,7 +171,10 @@ class TextEnv(gymnasium.Env[str, str]):
         what = f"{self.env_id or type(self).__name__}: grade of task {task.id}"
         try:
             with boundary(GraderFailed, what):
-                return self._respond(task, action)
+                turn = self._respond(task, action)
+                if turn.score is not None and self.reward_range is not None:
+                    _check_range(turn.score, self.reward_range)
+                return turn
         except GraderFailed as exc:
             late = isinstance(exc.__cause__, TimeoutError)
             status = Status.TIMEOUT if late else Status.ERROR
@@ -218,7 +235,7 @@ class TextEnv(gymnasium.Env[str, str]):
         generator = named_rng(number, self.env_id, stream)
         for _ in range(MAX_REDRAWS):
             level = int(generator.integers(levels[0], levels[1] + 1))
-            task = self.sample(generator, level)
+            task = _checked(self.sample(generator, level), "sample()")
             if split_of(task.prompt_hash) == split and language in (None, task.language):
                 low, high = levels
                 id_ = f"{split}/{stream}{number}@{low}" + (f"-{high}" if high != low else "")
@@ -244,7 +261,7 @@ class TextEnv(gymnasium.Env[str, str]):
             if stream == "i"
             else int(named_rng(number, self.env_id, split).integers(len(listed)))
         )
-        task = listed[index]
+        task = _checked(listed[index], f"task {index} of split '{split}'")
         suffix = f".{language}" if language else ""  # the index is one among its language's
         return task if task.id else replace(task, id=f"{split}/i{index}{suffix}")
 
@@ -268,6 +285,25 @@ class TextEnv(gymnasium.Env[str, str]):
             "difficulty": self.task.metadata.get("difficulty"),
             "stop_reason": stop_reason,
         }
+
+
+def _checked(task: object, what: str) -> Task:
+    """Return `task` if it is one, with a question that a policy can answer."""
+    if not isinstance(task, Task):
+        raise TypeError(f"{what} is a {type(task).__name__}, and should be a Task")
+    messages = task.messages
+    if not messages or not messages[-1]["content"].strip():
+        raise ValueError(f"{what} has no prompt: give Task(prompt=...) the question")
+    return task
+
+
+def _check_range(score: Score, reward_range: tuple[float, float]) -> None:
+    low, high = reward_range
+    if score.status.is_valid and not low - 1e-9 <= score.value <= high + 1e-9:
+        raise ValueError(
+            f"the score {score.value:g} is outside the reward_range [{low:g}, {high:g}] "
+            "that its spec declares"
+        )
 
 
 def _is_count(value: object) -> bool:
@@ -295,9 +331,12 @@ class SingleTurnEnv(TextEnv):
         return verdict(strict, correct=same_answer(strict, task.reference), lenient=lenient)
 
     def _respond(self, task: Task, action: str) -> Turn:
-        result = self.grade(task, action)
-        score = result if isinstance(result, Score) else Score(value=float(result))
-        return Turn(score=score, done=True)
+        result = cast("object", self.grade(task, action))
+        if not isinstance(result, Score):
+            if not isinstance(result, int | float | np.number | np.bool_):
+                raise TypeError(f"it returned {result!r}, and should return a Score or a number")
+            result = Score(value=float(result))
+        return Turn(score=result, done=True)
 
 
 def verdict(extracted: str | None, *, correct: bool, lenient: bool) -> Score:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import gymnasium
 
-E = TypeVar("E", bound="type[gymnasium.Env[str, str]]")
+from palestra.envs.env import TextEnv
+from palestra.envs.plain import PlainEnv
+
+AnyEnv = type[gymnasium.Env[Any, Any]]
 
 
-def environment(env_id: str) -> Callable[[E], E]:
+def environment(env_id: str) -> Callable[[AnyEnv], type[TextEnv]]:
     """Name an environment's class; a recipe or command that lists its file finds it.
+
+    A class that is not a `TextEnv` is wrapped: any Gymnasium environment over text may be marked.
 
     Args:
         env_id: ``namespace/Name-vN``.
@@ -23,8 +29,25 @@ def environment(env_id: str) -> Callable[[E], E]:
         ...         return Turn(done=True)
     """
 
-    def mark(cls: E) -> E:
-        setattr(cls, "env_id", env_id)  # noqa: B010 - any Gymnasium environment may be marked
-        return cls
+    def mark(cls: AnyEnv) -> type[TextEnv]:
+        marked = cls if issubclass(cls, TextEnv) else _wrapped(cls)
+        marked.env_id = env_id
+        return marked
 
     return mark
+
+
+def _wrapped(cls: AnyEnv) -> type[PlainEnv]:
+    """Return a class that is made as `cls` is, and wraps what that makes."""
+
+    def __init__(self: PlainEnv, *args: object, **kwargs: object) -> None:
+        PlainEnv.__init__(self, cls(*args, **kwargs))
+
+    body = {
+        "__init__": __init__,
+        "__doc__": cls.__doc__,
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__signature__": inspect.signature(cls),
+    }
+    return type(cls.__name__, (PlainEnv,), body)

@@ -74,9 +74,9 @@ def questions(source: Source, config: EvalConfig) -> list[Draw]:
     """Return draws of `config.questions` distinct questions (fewer where there are no more)."""
     env = source.env()
     split = source.options["split"]
-    listed = env.tasks(split)
-    if listed is not None:
-        order = rng(config.seed, "questions", source.config.env).permutation(len(listed))
+    count = env.count(split, source.config.language)
+    if count is not None:
+        order = rng(config.seed, "questions", source.config.env).permutation(count)
         candidates: Sequence[int] = order.tolist()
     else:
         first = config.seed * 1_000_000

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 from palestra.envs import TextEnv
+from palestra.grading.isolation import open_env
 from palestra.mixture.config import MixtureConfig, SourceConfig
 from palestra.plugins.registry import Registry
 from palestra.rewards.base import RewardSum
@@ -24,7 +25,7 @@ class Source:
         self.config = config
         self.where = where
         self._registry = registry
-        self._prototype = registry.make_env(config.env, **config.kwargs)
+        self._prototype = open_env(registry, config.env, config.kwargs)
         self.rewards = RewardSum(config.rewards, registry, f"{where} ({config.env})")
         self.options: dict[str, Any] = {"split": config.split}
         if config.difficulty is not None:
@@ -40,7 +41,7 @@ class Source:
         """
         if self._prototype.max_turns == 1:
             return copy.copy(self._prototype)
-        return self._registry.make_env(self.config.env, **self.config.kwargs)
+        return open_env(self._registry, self.config.env, self.config.kwargs)
 
 
 def make_sources(config: MixtureConfig, registry: Registry, where: str) -> list[Source]:

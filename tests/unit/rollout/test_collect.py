@@ -19,7 +19,8 @@ from palestra.mixture.draw import Mixture
 from palestra.mixture.sources import Source
 from palestra.optimizers.grpo import GRPO, GRPOConfig
 from palestra.plugins.kinds import Kind
-from palestra.plugins.registry import Registry
+from palestra.plugins.registry import Registered, Registry
+from palestra.plugins.specs import EnvironmentSpec
 from palestra.rewards.base import Scored
 from palestra.rewards.format import FormatReward
 from palestra.rollout.collect import Collection, collect
@@ -88,6 +89,10 @@ class Here(Registry):
 
     def names(self, kind: Kind) -> list[str]:
         return sorted(self._rewards) if kind is Kind.REWARD_MODEL else sorted(self._envs)
+
+    def find(self, kind: Kind, name: str) -> Registered:
+        spec = EnvironmentSpec(name=name, entry_point="", isolation="inline")
+        return Registered(spec=spec, distribution="test", plugin="test")
 
     def load(self, kind: Kind, name: str) -> object:
         return self._rewards[name]
