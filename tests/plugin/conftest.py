@@ -32,18 +32,31 @@ class Fakes:
 
     folder: Path
 
-    def install(self, distribution: str, source: str | None, *, name: str | None = None) -> str:
+    def install(
+        self, distribution: str, source: str | None, *, name: str | None = None, metadata: str = ""
+    ) -> str:
         """Write a distribution whose plugin has this source (None: no module at all)."""
-        module = f"fake_plugin_{next(_numbers)}"
-        if source is not None:
-            (self.folder / f"{module}.py").write_text(source)
+        (module,) = self.install_several(
+            distribution, {name or distribution: source}, metadata=metadata
+        )
+        return module
+
+    def install_several(
+        self, distribution: str, sources: dict[str, str | None], *, metadata: str = ""
+    ) -> list[str]:
+        """Write a distribution with a plugin for each of these names and sources."""
+        modules = {name: f"fake_plugin_{next(_numbers)}" for name in sources}
+        for name, source in sources.items():
+            if source is not None:
+                (self.folder / f"{modules[name]}.py").write_text(source)
         info = self.folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n"
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n{metadata}"
         )
-        (info / "entry_points.txt").write_text(f"[palestra]\n{name or distribution} = {module}\n")
-        return module
+        lines = "".join(f"{name} = {module}\n" for name, module in modules.items())
+        (info / "entry_points.txt").write_text(f"[palestra]\n{lines}")
+        return list(modules.values())
 
     def install_env(self, distribution: str, namespace: str | None = None) -> str:
         """Write a distribution that works, with the environment ``NAMESPACE/Add-v1``."""
@@ -64,6 +77,7 @@ class Fakes:
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     for variable in ("PALESTRA_PLUGINS", "PALESTRA_BLOCK_PLUGINS"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PALESTRA_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from palestra.errors import ConfigError, NotFound, PluginError
+from palestra.plugins import probe
 from palestra.plugins.registry import Kind
 
 SPEC = "from palestra import EnvironmentSpec, SamplerSpec, PolicyOptimizerSpec\n"
@@ -17,7 +20,7 @@ BROKEN = {
     "raises": ("raise ValueError('no luck')", "ValueError: no luck"),
     "exits": ("import sys; sys.exit(3)", "sys.exit(3)"),
     "syntax": ("def (", "SyntaxError"),
-    "missing module": (None, "ModuleNotFoundError"),
+    "missing module": (None, "names a module that is not there (ModuleNotFoundError"),
     "misspelt hook": ("def palestra_enviroments(): return []", "'palestra_environments'"),
     "wrong argument": ("def palestra_run_started(rum): pass", "Did you mean 'run'?"),
     "hook raises": ("def palestra_samplers(): raise KeyError('x')", "KeyError: 'x'"),
@@ -32,7 +35,40 @@ BROKEN = {
         "plugin API >=2",
     ),
     "api is no range": (HOOK.format("name='bad/A-v1', entry_point='a:b', api='two'"), "'two'"),
-    "no version": (HOOK.format("name='bad/A', entry_point='a:b'"), "namespace/Name-vN"),
+    "no version": (
+        HOOK.format("name='bad/A', entry_point='a:b'"),
+        "an id ends with its version, as 'bad/Add-v1'",
+    ),
+    "no namespace": (
+        HOOK.format("name='A-v1', entry_point='a:b'"),
+        "an id begins with its namespace, as 'bad/A-v1'",
+    ),
+    "not plain data": (
+        HOOK.format("name='bad/A-v1', entry_point='a:b', kwargs={'words': [{'a'}]}"),
+        "kwargs.words[0] is a set",
+    ),
+    "aborts": ("import os; os.abort()", "its import crashed the interpreter (SIGABRT)"),
+    "ends the process": ("import os; os._exit(0)", "ended the process with exit code 0"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "closes every file": ("import os; os.closerange(0, 4096)", "ended the process"),
+    "writes to every descriptor": (
+        "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'{\"done\": 1\\n')\n"
+        "    except OSError: pass\n",
+        "wrote where only Palestra writes",
+    ),
+    "claims to be done": (
+        "import os, time\nfor fd in range(3, 64):\n"
+        "    try: os.write(fd, b'{\"done\": 1}\\n')\n    except OSError: pass\ntime.sleep(60)\n",
+        "wrote where only Palestra writes",
+    ),
+    "raises what cannot be read": (
+        "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd",
+        "Odd: (its text cannot be read)",
+    ),
+    "a missing dependency": (
+        "import no_such_module_of_others",
+        "No module named 'no_such_module_of_others'. Install what provides it (bad does not say",
+    ),
     "wrong namespace": (
         HOOK.format("name='math/A-v1', entry_point='a:b'"),
         "should be the name of the entry point, 'bad'",
@@ -99,13 +135,125 @@ def test_a_clash_names_both_distributions_and_is_settled_by_one(fakes):
         registry.find(Kind.SAMPLER, "three:s")
 
 
-def test_two_distributions_may_share_a_namespace_but_no_id(fakes):
+def test_two_distributions_that_claim_one_namespace_are_both_named(fakes):
     fakes.install_env("first", "shared")
-    fakes.install_env("second", "shared")
+    fakes.install("second", HOOK.format("name='shared/Mul-v1', entry_point='a:b'"), name="shared")
     registry = fakes.registry()
-    with pytest.raises(ConfigError, match="first and second"):
+    with pytest.raises(ConfigError) as caught:
         registry.make_env("shared/Add-v1")
-    assert registry.make_env("second:shared/Add-v1").env_id == "shared/Add-v1"
+    assert str(caught.value) == (
+        "environment 'shared/Add-v1': first and second both claim the namespace 'shared'. "
+        "Write 'first:shared/Add-v1'"
+    )
+    assert registry.make_env("first:shared/Add-v1").env_id == "shared/Add-v1"
+    assert registry.find(Kind.ENVIRONMENT, "second:shared/Mul-v1").distribution == "second"
+    assert registry.claimants("shared") == ["first", "second"]
+
+
+def test_what_survives_a_probe_is_what_the_plugin_declared(fakes):
+    fields = "kwargs={'a': [1, None, {'b': 0.5}]}, size={'test': 3}, requires=['numpy'], chance=1"
+    fakes.install("full", HOOK.format(f"name='full/A-v1', entry_point='a:b', {fields}"))
+    spec = fakes.registry().find(Kind.ENVIRONMENT, "full/A-v1").spec
+    assert spec.kwargs == {"a": [1, None, {"b": 0.5}]}
+    assert (spec.size, spec.requires, spec.chance) == ({"test": 3}, ("numpy",), 1)
+    assert spec.splits == ("train", "validation", "test")
+
+
+GOOD = "def palestra_run_started(run): pass\n"
+RUDE = {
+    "prints megabytes": "import sys\nfor _ in range(20): print('x' * 10**6)\n",
+    "writes to its descriptors": "import os\nos.write(1, b'{}\\n' * 10**5); os.write(2, b'{}\\n')\n",
+    "closes stdout": "import os, sys\nsys.stdout.close(); os.close(1)\n",
+    "leaves a thread": "import threading, time\n"
+    "threading.Thread(target=time.sleep, args=(600,)).start()\n",
+    "reads the keyboard": "try: input()\nexcept EOFError: pass\n",
+    "forks and goes on": "import os\nos.fork()\n",
+    "asks for the registry": "import palestra.gym\n",
+    "changes the folder": "import os, tempfile\nos.chdir(tempfile.gettempdir())\n",
+}
+
+
+@pytest.mark.parametrize("source", RUDE.values(), ids=RUDE)
+def test_a_rude_plugin_is_read_all_the_same(fakes, source):
+    fakes.install("rude", source + GOOD)
+    plugin = fakes.plugin("rude")
+    assert (plugin.state, plugin.hooks) == ("ok", ("palestra_run_started",)), plugin.error
+
+
+def test_what_a_plugin_starts_ends_with_its_probe(fakes, tmp_path):
+    note = tmp_path / "pid"
+    fakes.install(
+        "starter",
+        "import pathlib, subprocess\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n" + GOOD,
+    )
+    assert fakes.plugin("starter").state == "ok"
+    until = time.monotonic() + 10
+    while _is_running(int(note.read_text())) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _is_running(int(note.read_text()))
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_an_import_that_takes_too_long_is_stopped_and_not_waited_for_again(fakes, monkeypatch):
+    monkeypatch.setattr(probe, "DEADLINE_S", 1.0)
+    fakes.install("sleepy", "import time; time.sleep(600)")
+    fakes.install_env("good")
+    sleepy = fakes.plugin("sleepy")
+    assert sleepy.error == (
+        "did not import within 1 s. Try again with: palestra plugins ls --probe"
+    )
+    fakes.install_env("other")  # what makes other broken plugins worth another look
+    started = time.monotonic()
+    registry = fakes.registry()
+    assert time.monotonic() - started < 1.0
+    assert {"good/Add-v1", "other/Add-v1"} <= set(registry.names(Kind.ENVIRONMENT))
+
+
+def test_where_no_process_starts_plugins_are_broken_and_nothing_is_remembered(fakes, monkeypatch):
+    fakes.install_env("good")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/no/such/python")
+        assert fakes.plugin("good").error.startswith("no process could be started")
+    with monkeypatch.context() as patch:
+        patch.setattr(probe, "_START", "raise SystemExit('no palestra here')")
+        plugin = fakes.plugin("good")
+        assert plugin.error == "the process that should look at it did not start"
+        assert plugin.trace == "no palestra here"
+    assert fakes.plugin("good").state == "ok"
+
+
+def test_a_crash_costs_no_other_plugin_of_its_package(fakes):
+    sources = {"a": GOOD, "b": "import os; os.abort()", "c": GOOD, "d": "raise ValueError"}
+    fakes.install_several("several", sources)
+    states = {p.name: p.state for p in fakes.registry().plugins if p.distribution == "several"}
+    assert states == {"a": "ok", "b": "broken", "c": "ok", "d": "broken"}
+
+
+def test_a_traceback_ends_in_the_plugin_and_names_none_of_our_files(fakes):
+    fakes.install("bad", "def f():\n    raise ValueError('no luck')\nf()\n")
+    trace = fakes.plugin("bad").trace
+    assert trace.endswith("ValueError: no luck")
+    assert "line 2, in f" in trace
+    assert "loading.py" not in trace
+    with pytest.raises(NotFound) as caught:
+        fakes.registry().find(Kind.ENVIRONMENT, "bad/A-v1")
+    assert "line 2, in f" in str(caught.value.__cause__), "what --debug prints"
+
+
+def test_a_declared_dependency_that_is_missing_gives_the_pip_line(fakes):
+    requires = "Requires-Dist: no-such-thing>=2\nRequires-Dist: numpy\n"
+    fakes.install("needy", "import no_such_thing", metadata=requires)
+    error = fakes.plugin("needy").error
+    assert error.endswith("No module named 'no_such_thing'. Run: pip install 'no-such-thing>=2'")
 
 
 def test_variables_choose_what_is_loaded(fakes, monkeypatch):
@@ -158,3 +306,36 @@ def test_gymnasium_makes_it_in_a_fresh_process_beside_a_broken_plugin(fakes):
         "assert (terminated, truncated) == (True, False), observation\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_an_observer_is_imported_when_it_is_told_something_and_not_before(fakes, caplog):
+    seen = "def palestra_run_started(run): run.append(__name__)"
+    module = fakes.install("watcher", seen)
+    other = fakes.install("late", "def palestra_stage_finished(stage): pass")
+    registry = fakes.registry()
+    assert not {module, other} & set(sys.modules)
+    run: list[str] = []
+    registry.notify("palestra_run_started", run=run)
+    assert run == [module]
+    assert other not in sys.modules
+
+
+def test_an_observer_that_cannot_be_imported_any_more_is_logged_once(fakes, caplog):
+    module = fakes.install("watcher", GOOD)
+    registry = fakes.registry()
+    (fakes.folder / f"{module}.py").write_text("raise SystemExit('gone')")
+    for _ in range(2):
+        registry.notify("palestra_run_started", run=None)
+    assert ["gone" in r.getMessage() for r in caplog.records] == [True]
+
+
+def test_observers_are_told_in_pluggys_order(fakes):
+    def source(mark: str) -> str:
+        return f"import palestra\n{mark}\ndef palestra_run_started(run): run.append(__name__)"
+
+    first = fakes.install("m", source("@palestra.hookimpl(tryfirst=True)"))
+    last = fakes.install("z", source("@palestra.hookimpl(trylast=True)"))
+    middle = fakes.install("a", source(""))
+    run: list[str] = []
+    fakes.registry().notify("palestra_run_started", run=run)
+    assert run == [first, middle, last]

@@ -2,8 +2,12 @@
 
 A plugin is a module with any of these functions, named by an entry point of the group `palestra`.
 Hooks that declare return specs, which are plain data: the code behind an `entry_point` string is
-imported when a recipe uses it, so keep the plugin's module cheap to import. A function may ask for
-fewer arguments than its hook offers, never for others. The decorator `hookimpl` is optional.
+imported when a recipe uses it. A function may ask for fewer arguments than its hook offers, never
+for others; an unknown ``palestra_*`` function is an error. The decorator `hookimpl` is optional.
+
+An installed plugin's module is imported once in a process of its own, with a deadline, and what it
+declares is kept until the package, or one that it requires, changes: its specs must follow from
+what is installed alone. In the process of a command it is imported only to observe.
 
     palestra_environments()           palestra_run_started(run)
     palestra_reward_models()          palestra_step_finished(run, stage, step, metrics, groups)

@@ -1,4 +1,4 @@
-"""`Kind`: the seven kinds of component that a plugin can bring, and the hook of each."""
+"""`Kind`: the seven kinds of component that a plugin can bring, and the names of all hooks."""
 
 from __future__ import annotations
 
@@ -58,3 +58,9 @@ _FACTS: dict[Kind, tuple[str, type[Spec]]] = {
     Kind.CURRICULUM: ("palestra_curricula", CurriculumSpec),
     Kind.STAGE: ("palestra_stages", StageSpec),
 }
+
+OBSERVERS = ("palestra_run_started", "palestra_step_finished", "palestra_stage_finished")
+"""The hooks that observe a run; all others declare."""
+
+HOOKS = (*(kind.hook for kind in Kind), *OBSERVERS)
+"""Every hook, as `hookspecs` documents them."""

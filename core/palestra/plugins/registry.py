@@ -4,18 +4,22 @@
     env = registry.make_env("math/Arithmetic-v1")
     optimizer = registry.load(Kind.POLICY_OPTIMIZER, "grpo")
 
-Two distributions may offer one name: neither wins, and ``DIST:name`` says which is meant.
+Two distributions may offer one name, or claim one namespace: neither wins, and ``DIST:name`` says
+which is meant. Nothing of a plugin is imported before it is used, observers excepted.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import logging
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,22 +31,28 @@ from palestra.errors import (
     boundary,
     did_you_mean,
 )
-from palestra.plugins.discovery import (
-    OBSERVERS,
-    LoadedPlugin,
-    PluginManager,
-    registered_name,
-    same_distribution,
-)
-from palestra.plugins.kinds import Kind
+from palestra.plugins.discovery import discover
+from palestra.plugins.facts import LoadedPlugin
+from palestra.plugins.installed import Point, canonical
+from palestra.plugins.kinds import OBSERVERS, Kind
+from palestra.plugins.requirements import pip_line, unmet
 from palestra.plugins.specs import EnvironmentSpec, Spec
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from palestra.envs.env import TextEnv
+    from palestra.plugins.hooks import PluginManager
 
-__all__ = ["Kind", "LoadedPlugin", "Registered", "Registry", "get_registry", "reset_registry"]
+__all__ = [
+    "Kind",
+    "LoadedPlugin",
+    "Registered",
+    "Registry",
+    "get_registry",
+    "probe_registry",
+    "reset_registry",
+]
 
 _NAMES_IN_AN_ERROR = 12
 _log = logging.getLogger("palestra")
@@ -66,15 +76,30 @@ class Registered:
 class Registry:
     """The components of a list of plugins; `get_registry` has those that are installed."""
 
-    def __init__(self, *, installed: bool = False) -> None:
-        self._manager = PluginManager()
+    def __init__(self, *, installed: bool = False, anew: bool = False) -> None:
+        """Make a registry.
+
+        Args:
+            installed: take the installed plugins.
+            anew: look at all of them anew, whatever is known of them from before.
+        """
         self._plugins: list[LoadedPlugin] = []
+        self._namespaces: frozenset[str] = frozenset()
         self._files: dict[Path, tuple[int, int]] = {}
+        self._observing: set[str] = set()
         self._complained: set[tuple[str, str]] = set()
         self._by_name: dict[Kind, dict[str, list[Registered]]] = {kind: {} for kind in Kind}
         if installed:
-            self._plugins = self._manager.load_installed()
-            self._index()
+            discovered = discover(anew=anew)
+            self._plugins, self._namespaces = list(discovered.plugins), discovered.namespaces
+        self._index()
+
+    @cached_property
+    def _manager(self) -> PluginManager:
+        """pluggy's manager: of local files, and of the observers that were told something."""
+        from palestra.plugins.hooks import PluginManager
+
+        return PluginManager()
 
     @property
     def plugins(self) -> list[LoadedPlugin]:
@@ -93,6 +118,8 @@ class Registry:
             ConfigError: there is no such file.
             PluginError: the file is broken, or claims a namespace that an installed plugin owns.
         """
+        from palestra.plugins.loading import load_file
+
         path = Path(path).expanduser()
         where = path.resolve()
         stamp = (stat.st_mtime_ns, stat.st_size) if (stat := _stat(where)) else None
@@ -102,7 +129,7 @@ class Registry:
         self._plugins = [plugin for plugin in self._plugins if plugin is not old]
         self._files.pop(where, None)
         try:
-            plugin = self._manager.load_file(path)
+            plugin = load_file(self._manager, path, self._namespaces)
             self._plugins.append(plugin)
             if stamp:
                 self._files[where] = stamp
@@ -129,7 +156,7 @@ class Registry:
 
         Raises:
             NotFound: nothing has the name; the error says what is near, and why it may be missing.
-            ConfigError: several distributions offer it.
+            ConfigError: several distributions offer it, or claim its namespace.
         """
         distribution, _, bare = name.rpartition(":")
         found = self._by_name[kind].get(bare, [])
@@ -137,10 +164,12 @@ class Registry:
             found = [
                 r
                 for r in found
-                if same_distribution(r.distribution, distribution) or r.plugin == distribution
+                if canonical(r.distribution) == canonical(distribution) or r.plugin == distribution
             ]
         if not found:
             raise self._not_found(kind, name, bare)
+        if not distribution and kind is Kind.ENVIRONMENT:
+            self._check_namespace(bare, found)
         if len(found) > 1:
             offered = " and ".join(r.distribution for r in found)
             choices = " or ".join(f"'{r.distribution}:{bare}'" for r in found)
@@ -201,55 +230,110 @@ class Registry:
             env = factory(**arguments)
             if not isinstance(env, gymnasium.Env):
                 raise TypeError(f"{spec.entry_point} made a {type(env).__name__}, no gymnasium.Env")
+            if not hasattr(env, "reference_completion"):
+                raise TypeError(
+                    f"{spec.entry_point} made a plain Gymnasium environment: wrap it in "
+                    "palestra.PlainEnv, or mark its class with @palestra.environment"
+                )
             env = cast("TextEnv", env)
             env.env_id = spec.name
+            env.reward_range = spec.reward_range
         return env
 
     # -- observers ------------------------------------------------------------------------------
 
     def observers(self) -> list[str]:
         """Return the names of the plugins that observe runs, sorted."""
-        owners = {owner for hook in OBSERVERS for owner, _ in self._manager.implementations(hook)}
-        return sorted(p.name for p in self._plugins if _registered_name(p) in owners)
+        return sorted(plugin.name for plugin in self._plugins if plugin.observes)
 
     def notify(self, hook: str, **kwargs: object) -> None:
         """Tell every observer of `hook`, one by one; what one raises is logged, never fatal.
 
-        The first failure of an observer is logged with its traceback, the others as one line.
+        The first call imports the plugins that have the hook. The first failure of an observer is
+        logged with its traceback, the others as one line.
         """
         assert hook in OBSERVERS, f"'{hook}' is no observer hook"
+        observing = [plugin for plugin in self._plugins if hook in plugin.hooks]
+        if not observing:
+            return
+        for plugin in observing:
+            if plugin.path is None:
+                self._import_observer(plugin)
         for owner, call in self._manager.implementations(hook):
             try:
                 call(kwargs)
             except KeyboardInterrupt:
                 raise
             except BaseException as exc:
-                first = (owner, hook) not in self._complained
-                self._complained.add((owner, hook))
-                what = f"{owner.split(':')[0]}: {hook}: {type(exc).__name__}: {exc}"
-                _log.warning("plugin %s (the run goes on)", what, exc_info=first)
+                self._complain(owner, hook, exc)
+
+    def _import_observer(self, plugin: LoadedPlugin) -> None:
+        """Import an installed plugin's module and register its hooks; try it once."""
+        from palestra.plugins.loading import import_point, registered_name
+
+        point = Point(plugin.name, plugin.module)
+        owner = registered_name(point, plugin.distribution)
+        if owner in self._observing:
+            return
+        self._observing.add(owner)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                self._manager.add(import_point(point), owner)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:
+            self._complain(owner, "import", exc)
+
+    def _complain(self, owner: str, where: str, exc: BaseException) -> None:
+        first = (owner, where) not in self._complained
+        self._complained.add((owner, where))
+        plugin = ":".join(owner.split(":")[:2])
+        what = f"{plugin}: {where}: {type(exc).__name__}: {exc}"
+        _log.warning("plugin %s (the run goes on)", what, exc_info=first)
+
+    def claimants(self, namespace: str) -> list[str]:
+        """Return the installed distributions that have environments in a namespace, sorted.
+
+        More than one is a clash: ids of that namespace then need ``DIST:`` in front.
+        """
+        return sorted(self._claimants.get(namespace, ()))
 
     # -- the inside -----------------------------------------------------------------------------
 
     def _index(self) -> None:
         self._by_name = {kind: {} for kind in Kind}
+        self._claimants: dict[str, set[str]] = {}
         for plugin in sorted(self._plugins, key=lambda p: (p.distribution, p.name)):
             for kind, spec in plugin.specs:
                 registered = Registered(
                     spec=spec, distribution=plugin.distribution, plugin=plugin.name
                 )
                 self._by_name[kind].setdefault(spec.name, []).append(registered)
+                if kind is Kind.ENVIRONMENT and plugin.path is None:
+                    namespace = spec.name.partition("/")[0]
+                    self._claimants.setdefault(namespace, set()).add(plugin.distribution)
+
+    def _check_namespace(self, env_id: str, found: list[Registered]) -> None:
+        """Refuse an id of a namespace that two packages claim: which one is meant, nobody knows."""
+        namespace = env_id.partition("/")[0]
+        claimants = self.claimants(namespace)
+        if len(claimants) > 1:
+            choices = " or ".join(f"'{r.distribution}:{env_id}'" for r in found)
+            raise ConfigError(
+                f"environment '{env_id}': {' and '.join(claimants)} both claim the namespace "
+                f"'{namespace}'. Write {choices}"
+            )
 
     def _not_found(self, kind: Kind, name: str, bare: str) -> NotFound:
         """Say what is near, what is installed, and which broken plugin may be the reason."""
         namespace = bare.partition("/")[0] if kind is Kind.ENVIRONMENT else ""
-        cause: BaseException | None = None
+        cause: PluginError | None = None
         text = f"no {kind.label} '{name}'."
         for plugin in self._plugins:
             if plugin.state == "broken" and (bare in plugin.claims or plugin.name == namespace):
                 origin = f" ({plugin.origin})" if plugin.origin else ""
                 text += f" Plugin '{plugin.name}'{origin} is broken: {plugin.error.rstrip('.')}."
-                cause = plugin.cause
+                cause = PluginError(f"{plugin.error}\n{plugin.trace}") if plugin.trace else cause
         text += did_you_mean(bare, self.names(kind))
         known = self.specs(kind)
         listed = ", ".join(f"{r.spec.name} ({r.distribution})" for r in known[:_NAMES_IN_AN_ERROR])
@@ -265,7 +349,7 @@ _registry: Registry | None = None
 
 
 def get_registry() -> Registry:
-    """Return this process's registry; the first call loads the installed plugins."""
+    """Return this process's registry; the first call finds the installed plugins."""
     global _registry
     with _lock:
         if _registry is None:
@@ -280,8 +364,12 @@ def reset_registry() -> None:
         _registry = None
 
 
-def _registered_name(plugin: LoadedPlugin) -> str:
-    return registered_name(plugin.name, plugin.distribution, plugin.module)
+def probe_registry() -> Registry:
+    """Look at every installed plugin anew, and return what is this process's registry now."""
+    global _registry
+    with _lock:
+        _registry = Registry(installed=True, anew=True)
+        return _registry
 
 
 def _what(kind: Kind, found: Registered) -> str:
@@ -331,33 +419,13 @@ def _check_requirements(kind: Kind, found: Registered) -> None:
     """Refuse a component whose `requires` are not installed, with the pip line that helps."""
     if not found.spec.requires:
         return
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    missing: list[str] = []
-    reasons: list[str] = []
-    for text in found.spec.requires:
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement as exc:
-            raise PluginError(f"{_what(kind, found)}: requires '{text}': {exc}") from exc
-        if requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        try:
-            have = version(requirement.name)
-        except PackageNotFoundError:
-            missing.append(text)
-            reasons.append(f"{text}, which is not installed")
-            continue
-        if not requirement.specifier.contains(have, prereleases=True):
-            missing.append(text)
-            reasons.append(f"{text}, and {requirement.name} {have} is installed")
+    try:
+        missing = unmet(found.spec.requires)
+    except PluginError as exc:
+        raise PluginError(f"{_what(kind, found)} {exc}") from exc
     if missing:
-        line = " ".join(f"'{text}'" for text in missing)
-        raise ConfigError(
-            f"{_what(kind, found)} needs {'; '.join(reasons)}. Run: pip install {line}"
-        )
+        reasons = "; ".join(each.reason for each in missing)
+        raise ConfigError(f"{_what(kind, found)} needs {reasons}. {pip_line(missing)}")
 
 
 def _stat(path: Path) -> Any:

@@ -1,4 +1,7 @@
-"""Specs: what a plugin declares. Plain data; the code behind them loads on first use."""
+"""Specs: what a plugin declares. Plain data; the code behind them loads on first use.
+
+Every field is checked when a plugin is first looked at; a wrong one breaks that plugin alone.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,14 @@ class EnvironmentSpec(Spec):
     """An environment; `name` is its id, ``namespace/Name-vN``.
 
     Attributes:
-        kwargs: arguments of the constructor.
-        reward_range: lowest and highest `Score.value`.
-        splits: the splits it offers.
+        kwargs: arguments of the constructor, as JSON could hold them.
+        reward_range: lowest and highest `Score.value`, both finite.
+        splits: the splits it offers, of ``train``, ``validation`` and ``test``.
         size: number of tasks a split, or None where they are drawn for ever.
-        chance: the share of tasks that a guess gets right.
+        chance: the share of tasks that a guess gets right, 0 to 1.
         has_reference: whether `reference_completion` earns the maximum.
         deterministic: whether the same completion of the same task always earns the same.
-        max_turns: turns an episode may take.
+        max_turns: turns an episode may take, 1 or more.
         isolation: ``"inline"`` or ``"process"``.
     """
 

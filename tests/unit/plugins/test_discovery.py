@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from palestra.plugins.discovery import LoadedPlugin, PluginManager, local_module_name
+from palestra.plugins.discovery import discover
+from palestra.plugins.facts import LoadedPlugin
+from palestra.plugins.loading import local_module_name
 
 
 def install(
@@ -20,7 +22,7 @@ def install(
 
 
 def found(name: str) -> LoadedPlugin:
-    return next(p for p in PluginManager().load_installed() if p.name == name)
+    return next(p for p in discover().plugins if p.name == name)
 
 
 @pytest.fixture
@@ -34,10 +36,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("value", "cause"),
     [
-        ("no_such_module_anywhere", "ModuleNotFoundError"),
+        ("no_such_module_anywhere", "names a module that is not there"),
         ("json:NoSuchThing", "AttributeError"),
         ("json:JSONDecoder", "should name a module, not a type"),
-        ("not a module!", "Error"),
+        ("not a module!", "names no module, as 'package.module'"),
     ],
 )
 def test_an_entry_point_to_what_is_no_module_is_broken(site: Path, value: str, cause: str):
@@ -48,9 +50,10 @@ def test_an_entry_point_to_what_is_no_module_is_broken(site: Path, value: str, c
     assert found("math").state == "ok"
 
 
-def test_a_damaged_list_of_entry_points_hides_only_its_own_package(site: Path):
+def test_a_damaged_list_of_entry_points_is_a_broken_plugin_and_hides_no_other(site: Path):
     install(site, "damaged", "[palestra]\nthis line has no equals sign\n")
-    names = [plugin.name for plugin in PluginManager().load_installed()]
+    assert found("damaged").error.startswith("its entry_points.txt cannot be read")
+    names = [plugin.name for plugin in discover().plugins]
     assert {"palestra", "math", "logic"} <= set(names)
 
 
@@ -64,7 +67,7 @@ def test_a_distribution_found_twice_is_one_plugin(site: Path):
         install(folder, "twice", "[palestra]\ntwice = json\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site / "again"))
-        names = [plugin.name for plugin in PluginManager().load_installed()]
+        names = [plugin.name for plugin in discover().plugins]
     assert names.count("twice") == 1
 
 

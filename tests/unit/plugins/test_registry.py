@@ -11,7 +11,7 @@ import pytest
 
 from palestra.errors import ConfigError, EnvironmentFailed, NotFound, PluginError
 from palestra.plugins import hookspecs
-from palestra.plugins.discovery import HOOKS
+from palestra.plugins.kinds import HOOKS
 from palestra.plugins.registry import Kind, Registry, get_registry, reset_registry
 
 LOCAL = '''
@@ -72,23 +72,42 @@ def test_a_local_file_is_added_once_and_again_when_it_changes(registry: Registry
     assert "mine/Add-v1" not in registry.names(Kind.ENVIRONMENT)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("import sys; sys.exit()", "sys.exit"),
-        ("def palestra_stage(): pass", "Did you mean 'palestra_stages'"),
-        (LOCAL.replace("mine/", "math/"), "an installed plugin owns the namespace"),
-    ],
-)
-def test_a_broken_local_file_is_an_error_and_leaves_nothing(
+BROKEN = {
+    "calls sys.exit": ("import sys; sys.exit()", ":1: SystemExit: its module called sys.exit"),
+    "misspelt hook": ("def palestra_stage(): pass", ": no hook 'palestra_stage'. Did you mean"),
+    "owned namespace": (
+        LOCAL.replace("mine/", "math/"),
+        "an installed plugin owns the namespace 'math'",
+    ),
+    "no namespace": (
+        LOCAL.replace("mine/Add-v1", "Add-v1"),
+        "environment 'Add-v1': an id begins with its namespace, as 'my/Add-v1'",
+    ),
+    "no version": (
+        LOCAL.replace("mine/Add-v1", "mine/Add"),
+        "environment 'mine/Add': an id ends with its version, as 'my/Add-v1'",
+    ),
+    "syntax error": ("x = 1\n\ndef (:\n", ":3: invalid syntax: def (:"),
+    "raises in a function": (
+        "import json\ndef f():\n    json.loads('nonsense')\nf()\n",
+        ":3: JSONDecodeError",
+    ),
+    "null byte": ("x = 1\0\n", "null bytes"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_local_file_is_one_line_and_leaves_nothing(
     registry: Registry, local: Path, text: str, message: str
 ):
     before = registry.names(Kind.ENVIRONMENT)
     modules = set(sys.modules)
     local.write_text(text)
-    with pytest.raises(PluginError, match=r"plugin file .*my env\.py: ") as caught:
+    with pytest.raises(PluginError) as caught:
         registry.add_local(local)
+    assert str(caught.value).startswith(f"plugin file {local}:")
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert registry.names(Kind.ENVIRONMENT) == before
     if "sys.exit" in text:
         assert not {m for m in set(sys.modules) - modules if m.startswith("palestra_local")}
