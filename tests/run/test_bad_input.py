@@ -80,6 +80,19 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
     return check
 
 
+@pytest.fixture
+def refused_in_a_run() -> Refused:
+    """Run the command in a process of its own to where it fails; return the lines of its error."""
+
+    def check(*arguments: str | Path, code: int = 1) -> list[str]:
+        process = start(*arguments)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == code, err
+        return error_lines(out, err[err.index("error: ") :])
+
+    return check
+
+
 def error_lines(out: str, err: str) -> list[str]:
     """Return the problems that stderr names, and check that there is nothing but them."""
     assert out == ""
@@ -156,8 +169,14 @@ def test_an_unknown_type_of_stage_is_answered_with_those_there_are(refused: Refu
 
 WRONG = [
     ("group of one", "group_size: 4", "group_size: 1", 16, "at least 2 with grpo, not 1"),
-    ("negative weight", "weight: 1", "weight: -1", 7, "greater than 0, not -1"),
-    ("weight zero", "weight: 1", "weight: 0", 7, "greater than 0, not 0"),
+    ("negative weight", "weight: 1", "weight: -1", 7, "greater than or equal to 0, not -1"),
+    (
+        "weights all zero",
+        "weight: 1",
+        "weight: 0",
+        6,
+        "every weight is 0, so there is nothing to draw",
+    ),
     ("empty mixture", f"- {SOURCE}", "[]", 6, "should not be empty"),
     ("temperature zero", "temperature: 1.0", "temperature: 0", 17, "above 0, not 0"),
     ("truncated softmax", "temperature: 1.0", "top_p: 0.9", 17, "1 in an rl stage, not 0.9"),
@@ -192,6 +211,83 @@ def test_every_mistake_has_a_line_of_its_own(refused: Refused) -> None:
         "small.yaml:14",
         "small.yaml:7",
     ]
+
+
+MIXED = [
+    ("all weights zero", "weight: 1", "weight: 0", 6, "every weight is 0, so there is nothing to"),
+    ("quota", "weight: 1", "quota: 5", 6, "the quotas ask for 5 prompts, and prompts_per_step of"),
+    ("floor", "weight: 1", "floor: 1.1", 7, "floor: should be less than or equal to 1, not 1.1"),
+    ("group", "weight: 1", "group_size: 1", 7, "group_size: should be at least 2 with grpo"),
+    ("no for a choice", "weight: 1", "on_length: no", 7, "In YAML 1.2 `no` is text"),
+    ("quoted number", "weight: 1", "weight: '1e-4'", 7, "It is text: write 0.0001, without quotes"),
+    ("reward of text", "format: 0.2", "format: lots", 7, "format: should be a number, not 'lots'"),
+    ("reward of nan", "format: 0.2", "format: .nan", 7, "format: should be a finite number"),
+    ("temperature", "weight: 1", "sampling: {temperature: 0.5}", 7, "should be 1 in the rl stage"),
+    ("circle", SOURCE, "{mixture: sums}", 7, "mixtures hold each other: sums > sums"),
+    ("nowhere", SOURCE, "{mixture: sum}", 7, "no mixture 'sum'. Did you mean 'sums'?"),
+    (
+        "curriculum",
+        "    sources:",
+        "    curriculum: {type: scedule}\n    sources:",
+        6,
+        "Did you mean",
+    ),
+    ("extends itself", "name: small", "extends: small.yaml", 1, "recipes extend each other: small"),
+    ("extends nothing", "name: small", "extends: ./smal.yml", 1, "no file "),
+]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "what"), [m[1:] for m in MIXED], ids=[m[0] for m in MIXED]
+)
+def test_a_mixture_that_cannot_be_drawn_is_one_line(
+    refused: Refused, old: str, new: str, line: int, what: str
+) -> None:
+    (problem,) = refused("run", written("small.yaml", (old, new)), "--output", "out")
+    assert problem.startswith(f"small.yaml:{line} "), problem
+    assert what in problem
+    assert not Path("out").exists()
+
+
+LOCAL = """
+from palestra.mixture.curriculum import Curriculum
+from palestra.plugins.specs import CurriculumSpec
+
+class Broken(Curriculum):
+    def observe(self, outcomes):
+        raise RuntimeError("out of rungs")
+
+def palestra_curricula():
+    return [CurriculumSpec(name="broken", entry_point=f"{__name__}:Broken")]
+"""
+
+
+@pytest.mark.slow
+def test_a_curriculum_that_raises_is_one_line_with_its_name(refused_in_a_run: Refused) -> None:
+    Path("mine.py").write_text(LOCAL)
+    recipe = written(
+        "small.yaml",
+        ("model: tiny", "model: tiny\nplugins: [./mine.py]"),
+        ("    sources:", "    curriculum: {type: broken}\n    sources:"),
+    )
+    (problem,) = refused_in_a_run("run", recipe, "--output", "out")
+    assert "mixtures.sums.curriculum: curriculum 'broken' (" in problem
+    assert problem.endswith("observe: RuntimeError: out of rungs")
+
+
+def test_a_task_without_a_prompt_is_named_before_the_run(refused: Refused) -> None:
+    Path("mine.py").write_text(
+        "from palestra import Task, single_turn\n"
+        "@single_turn('mine/Mute-v1')\n"
+        "def mute(rng, difficulty):\n"
+        "    return Task(prompt='', reference=str(rng.integers(9)))\n"
+    )
+    changes = ("model: tiny", "model: tiny\nplugins: [./mine.py]"), ("math/Arithmetic", "mine/Mute")
+    (problem,) = refused("run", written("small.yaml", *changes), "--output", "out", code=1)
+    assert problem.startswith("small.yaml:8 mixtures.sums.sources.0")
+    assert "mine/Mute-v1" in problem
+    assert "no prompt" in problem
+    assert not Path("out").exists()
 
 
 UNREADABLE = [

@@ -1,4 +1,4 @@
-"""``palestra recipes``: list, show and validate recipes."""
+"""``palestra recipes``: list, show and validate recipes, and their JSON Schema."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def show(
     ] = False,
     json_output: Json = False,
 ) -> None:
-    """Print a recipe: as it was written, or with --set, --resolved or --json as it is read."""
+    """Print a recipe: as it was written, or with --set, --resolved or --json as it is read.
+
+    Resolved, what it extends, its when_model and its nested mixtures are filled in.
+    """
     from palestra.recipe.config import load_recipe, recipe_text
 
     if not (resolved or overrides or json_output):
@@ -73,3 +76,11 @@ def validate(recipe: NameOrPath, overrides: Overrides = None, json_output: Json 
     else:
         stages = " > ".join(loaded.stages)
         typer.echo(f"{loaded.name}: valid. {len(loaded.stages)} stages: {stages}")
+
+
+@app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of a recipe, with the options of the plugins installed here."""
+    from palestra.recipe.schema import recipe_schema, written
+
+    typer.echo(written(recipe_schema()), nl=False)

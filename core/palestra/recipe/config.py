@@ -25,11 +25,12 @@ from palestra.recipe.document import (
     yaml_dumper,
 )
 from palestra.recipe.explain import explain
+from palestra.recipe.layers import Layers
 from palestra.recipe.models import ModelRef, resolve_model
+from palestra.recipe.nesting import flatten_mixtures
 from palestra.stages.config import BUILTIN_STAGES, StageConfig
 
 M = TypeVar("M", bound=BaseModel)
-MODEL_PATTERNS = ("tiny", "other")
 
 
 class SamplerConfig(PluginBlock):
@@ -84,6 +85,9 @@ class Recipe(ConfigModel):
 
     mixtures: dict[str, MixtureConfig] = Field(default_factory=dict[str, MixtureConfig])
     """Named mixtures of environments."""
+
+    audit_ngram: int = Field(default=13, ge=3)
+    """Words in a row that an evaluation question and a training prompt may not share unreported."""
 
     eval: EvalConfig | None = None
     """What a stage's `eval` takes for keys that it does not have."""
@@ -141,26 +145,29 @@ def load_recipe(
         NotFound: no such recipe.
         ConfigError: the recipe is wrong; one line for each mistake, with file and line.
     """
-    document, folder, stem = _read(name_or_path)
+    path, label = _find(name_or_path)
     changes = [_parse_override(text) for text in overrides]
     if seed is not None:
         changes.append((("seed",), seed, f"--seed {seed}"))
-    problems = list(document.problems)
-    defaults = _apply_model_defaults(document, changes, problems)
-    for path, value, origin in changes:
-        if path[0] == "when_model":
+    model = next((value for key, value, _ in reversed(changes) if key == ("model",)), None)
+    layers = Layers(_shipped_file, model)
+    document = layers.read(path, label)
+    problems = list(layers.problems)
+    for key, value, origin in changes:
+        if key[0] in ("when_model", "extends"):
             problems.append(f"{origin}: set the keys themselves, not their defaults")
             continue
         try:
-            document.put(path, value, origin)
+            document.put(key, value, origin)
         except ConfigError as exc:
             problems.append(f"{origin}: {exc}")
-    _resolve_paths(document, folder)
-    recipe = _build(document, stem, problems)
+    flatten_mixtures(document)
+    _resolve_paths(document)
+    recipe = _build(document, path.stem, problems)
     if recipe is None or problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
     recipe._document = document  # pyright: ignore[reportPrivateUsage]
-    recipe._model_defaults = defaults  # pyright: ignore[reportPrivateUsage]
+    recipe._model_defaults = list(layers.defaults.items())  # pyright: ignore[reportPrivateUsage]
 
     from palestra.recipe.graph import validate_graph  # graph is about Recipes, so it imports us
 
@@ -187,11 +194,15 @@ def _shipped() -> Path:
     return Path(str(resources.files("palestra.recipe"))) / "shipped"
 
 
+def _shipped_file(name: str) -> Path | None:
+    file = _shipped() / f"{name}.yaml"
+    return file if file.is_file() else None
+
+
 def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str]:
     text = os.fspath(name_or_path)
-    shipped = _shipped() / f"{text}.yaml"
     is_name = os.sep not in text and not text.endswith((".yaml", ".yml"))
-    if is_name and shipped.is_file():
+    if is_name and (shipped := _shipped_file(text)) is not None:
         return shipped, shipped.name
     path = Path(text).expanduser()
     if path.is_dir():
@@ -202,11 +213,6 @@ def _find(name_or_path: str | os.PathLike[str]) -> tuple[Path, str]:
     listed = f"Shipped: {', '.join(names) or 'none'}. See: palestra recipes ls"
     what = f"no recipe '{text}'" if is_name else f"no recipe file '{text}'"
     raise NotFound(f"{what}.{did_you_mean(Path(text).stem, names)} {listed}")
-
-
-def _read(name_or_path: str | os.PathLike[str]) -> tuple[Document, Path, str]:
-    path, label = _find(name_or_path)
-    return parse_document(read_text(path, label), label), path.resolve().parent, path.stem
 
 
 Change = tuple[KeyPath, object, str]
@@ -220,47 +226,14 @@ def _parse_override(text: str) -> Change:
     return tuple(part.strip() for part in key.split(".")), parse_value(value, origin), origin
 
 
-def _apply_model_defaults(
-    document: Document, changes: list[Change], problems: list[str]
-) -> list[tuple[str, object]]:
-    """Merge the part of `when_model` that the model asks for; it is gone afterwards."""
-    for path, value, origin in changes:
-        if path == ("model",):
-            document.put(path, value, origin)
-    blocks = document.data.pop("when_model", None)
-    if blocks is None:
-        return []
-    if not isinstance(blocks, dict):
-        problems.append(document.problem(("when_model",), "should be a mapping"))
-        return []
-    table = cast("dict[str, Any]", blocks)
-    for key in table:
-        if key not in MODEL_PATTERNS:
-            hint = f"unknown key.{did_you_mean(str(key), MODEL_PATTERNS)} It takes: tiny, other"
-            problems.append(document.problem(("when_model", key), hint))
-    pattern = "tiny" if document.data.get("model") == "tiny" else "other"
-    block = table.get(pattern)
-    if block is None:
-        return []
-    source: KeyPath = ("when_model", pattern)
-    if not isinstance(block, dict):
-        problems.append(document.problem(source, "should be a mapping"))
-        return []
-    defaults: list[tuple[str, object]] = []
-    for key, value in cast("dict[str, Any]", block).items():
-        try:
-            defaults += document.merge(tuple(str(key).split(".")), value, (*source, key))
-        except ConfigError as exc:
-            problems.append(document.problem((*source, key), str(exc)))
-    return defaults
+def _resolve_paths(document: Document) -> None:
+    """Make paths absolute: from the folder of their file, or from here where ``--set`` named them.
 
-
-def _resolve_paths(document: Document, folder: Path) -> None:
-    """Make paths absolute: from the recipe's folder, or from here where ``--set`` named them."""
+    In the `kwargs` of an environment only names of files that are there are taken for paths.
+    """
 
     def resolved(path: KeyPath, value: str) -> str:
-        base = Path.cwd() if document.where(path).startswith("--") else folder
-        return str((base / Path(value).expanduser()).resolve())
+        return str((document.folder(path) / Path(value).expanduser()).resolve())
 
     def each(holder: Any, key: Any, path: KeyPath, when: Callable[[str], bool]) -> None:
         items: Any = holder
@@ -271,16 +244,43 @@ def _resolve_paths(document: Document, folder: Path) -> None:
     data = document.data
     for key in ("model", "student"):
         each(data, key, (), lambda v, k=key: v.startswith(".") or Path(resolved((k,), v)).is_dir())
-    plugins = data.get("plugins")
-    if isinstance(plugins, list):
-        for index in range(len(cast("list[Any]", plugins))):
-            each(plugins, index, ("plugins",), bool)
+    for path, index, _ in _items(data, ("plugins",)):
+        each(data["plugins"], index, path, bool)
     for name, stage in _mappings(data.get("stages")):
         each(stage, "prompt", ("stages", name), lambda v: v.endswith(".jinja"))
-        items = stage.get("data")
-        for index, item in enumerate(cast("list[Any]", items) if isinstance(items, list) else []):
+        for path, index, item in _items(data, ("stages", name, "data")):
             if isinstance(item, dict):
-                each(item, "file", ("stages", name, "data", index), bool)
+                each(item, "file", (*path, index), bool)
+    for path, kwargs in _kwargs(data):
+        for key in kwargs:
+            where = (*path, key)
+            each(kwargs, key, path, lambda v, w=where: _is_file_name(v, resolved(w, v)))
+
+
+def _is_file_name(text: str, path: str) -> bool:
+    """Whether `text` looks like a file's name, and there is such a file."""
+    return bool(Path(text).suffix or os.sep in text) and Path(path).is_file()
+
+
+def _items(data: Any, path: KeyPath) -> list[tuple[KeyPath, int, Any]]:
+    """Return path, index and value of each item of the list at `path`, if there is one."""
+    here: Any = data
+    for key in path:
+        here = here.get(key) if isinstance(here, dict) else None
+    items = cast("list[Any]", here) if isinstance(here, list) else []
+    return [(path, index, item) for index, item in enumerate(items)]
+
+
+def _kwargs(data: dict[str, Any]) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    """Yield the `kwargs` of every environment that a recipe names."""
+    lists: list[KeyPath] = [("eval", "envs")]
+    lists += [("mixtures", name, "sources") for name, _ in _mappings(data.get("mixtures"))]
+    for name, _ in _mappings(data.get("stages")):
+        lists += [("stages", name, "data"), ("stages", name, "eval", "envs")]
+    for where in lists:
+        for path, index, item in _items(data, where):
+            if isinstance(item, dict) and isinstance(item.get("kwargs"), dict):
+                yield (*path, index, "kwargs"), cast("dict[str, Any]", item["kwargs"])
 
 
 def _mappings(value: object) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -295,6 +295,7 @@ def _build(document: Document, stem: str, problems: list[str]) -> Recipe | None:
     data = {"name": stem, **document.data}
     _add_local_plugins(document, problems)
     _resolve_sampler(document, data, problems)
+    _resolve_curricula(document, data, problems)
     raw_stages = data.get("stages")
     stages: dict[str, StageConfig] = {}
     if isinstance(raw_stages, dict):
@@ -409,6 +410,19 @@ def _resolve_sampler(document: Document, data: dict[str, Any], problems: list[st
     path: KeyPath = ("engine", "sampler")
     resolved, _ = _resolve_block(document, path, block, Kind.SAMPLER, problems, ("max_batch",))
     data["engine"] = {**cast("dict[str, Any]", engine), "sampler": resolved}
+
+
+def _resolve_curricula(document: Document, data: dict[str, Any], problems: list[str]) -> None:
+    """Check the options of the mixtures' curricula by their plugins, and fill in the defaults."""
+    mixtures = dict(_mappings(data.get("mixtures")))
+    for name, mixture in mixtures.items():
+        block = mixture.get("curriculum")
+        if isinstance(block, dict):
+            path: KeyPath = ("mixtures", name, "curriculum")
+            resolved, _ = _resolve_block(document, path, block, Kind.CURRICULUM, problems)
+            mixtures[name] = {**mixture, "curriculum": resolved}
+    if mixtures:
+        data["mixtures"] = {**cast("dict[str, Any]", data["mixtures"]), **mixtures}
 
 
 def _resolve_block(

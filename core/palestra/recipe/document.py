@@ -73,6 +73,8 @@ class Document:
         data: the document's content.
         label: how the file is named in messages.
         problems: what is wrong with the text itself, such as a key written twice.
+        origins: where each key path was written last.
+        folders: the folder of each file that a part comes from, by its label.
     """
 
     def __init__(self, data: dict[str, Any], label: str) -> None:
@@ -80,6 +82,7 @@ class Document:
         self.label = label
         self.problems: list[str] = []
         self.origins: dict[KeyPath, str] = {(): label}
+        self.folders: dict[str, Path] = {}
 
     def where(self, path: KeyPath) -> str:
         """Return where `path`, or the nearest thing around it, was written."""
@@ -87,6 +90,13 @@ class Document:
             if (origin := self.origins.get(path[:end])) is not None:
                 return origin
         return self.label
+
+    def folder(self, path: KeyPath) -> Path:
+        """Return what a relative file name at `path` starts from.
+
+        That is the folder of the file it was written in, and the working folder for ``--set``.
+        """
+        return self.folders.get(self.where(path).rpartition(":")[0], Path.cwd())
 
     def problem(self, path: KeyPath, message: str) -> str:
         """Return one line: where, which key, what is wrong."""
@@ -117,26 +127,67 @@ class Document:
         for known in [p for p in self.origins if p[: len(path)] == path]:
             del self.origins[known]
 
-    def merge(self, path: KeyPath, value: object, source: KeyPath) -> list[tuple[str, object]]:
+    def forget_below(self, path: KeyPath) -> None:
+        """Forget where all under `path` came from, but not `path` itself."""
+        for known in [p for p in self.origins if len(p) > len(path) and p[: len(path)] == path]:
+            del self.origins[known]
+
+    def merge(
+        self, path: KeyPath, value: object, source: KeyPath, written_in: Document
+    ) -> dict[str, object]:
         """Merge `value` at `path`, key by key; anything but a mapping replaces what was there.
 
         Args:
             path: where to.
             value: what.
             source: the path that `value` was written at.
+            written_in: the document that it was written in.
 
         Returns:
-            The dotted path and the value of everything that was set.
+            Everything that was set, by dotted path.
         """
         if not isinstance(value, dict) or not value:
-            self.put(path, value, self.where(source))
-            return [(dotted(path), value)]
-        items = cast("dict[str, Any]", value).items()
-        return [
-            change
-            for key, inner in items
-            for change in self.merge((*path, key), inner, (*source, key))
-        ]
+            self.put(path, value, written_in.where(source))
+            self._adopt(path, source, written_in)
+            return {dotted(path): value}
+        changes: dict[str, object] = {}
+        for key, inner in cast("dict[str, Any]", value).items():
+            changes |= self.merge((*path, key), inner, (*source, key), written_in)
+        return changes
+
+    def lay_over(self, data: dict[str, Any], written_in: Document, path: KeyPath = ()) -> None:
+        """Lay `data` over what is here: mappings key by key, all else replaces.
+
+        A block whose `type` is another one replaces the whole block: options of one plugin are
+        none of another's.
+
+        Args:
+            data: the part of `written_in` at `path`.
+            written_in: the document that it comes from.
+            path: where.
+        """
+        here: Any = self.data
+        for key in path:
+            here = here[key]
+        for key, value in data.items():
+            at = (*path, key)
+            below: Any = here.get(key)
+            both = isinstance(value, dict) and isinstance(below, dict)
+            if both and not _other_type(below, value):
+                self.origins[at] = written_in.where(at)
+                self.lay_over(cast("dict[str, Any]", value), written_in, at)
+            else:
+                here[key] = value
+                self.forget(at)
+                self.origins[at] = written_in.where(at)
+                self._adopt(at, at, written_in)
+
+    def _adopt(self, path: KeyPath, source: KeyPath, written_in: Document) -> None:
+        """Take over where the parts of a value were written."""
+        depth = len(source)
+        for known, origin in list(written_in.origins.items()):
+            if len(known) > depth and known[:depth] == source:
+                self.origins[(*path, *known[depth:])] = origin
 
     def _step(self, here: Any, path: KeyPath, depth: int, key: str | int) -> Any:
         if isinstance(here, list):
@@ -169,6 +220,10 @@ class Document:
                 f"'{key}' should be an index from 0 to {len(items) - 1}"
             )
         return int(key)
+
+
+def _other_type(below: Any, above: Any) -> bool:
+    return "type" in below and "type" in above and below["type"] != above["type"]
 
 
 def _normalised(data: Any, path: KeyPath) -> KeyPath:

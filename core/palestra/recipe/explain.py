@@ -36,10 +36,30 @@ def explain(error: ErrorDetails, model: type[BaseModel]) -> str:
     if kind == "literal_error" and isinstance(given, str):
         expected = str(error.get("ctx", {}).get("expected", ""))
         near = did_you_mean(given, [part.strip("'") for part in expected.split(", ")])
-        return f"should be {expected}, not '{given}'.{near}"
+        return f"should be {expected}, not '{given}'.{near or _as_yaml(given)}"
     what = message.replace("Input should be", "should be").replace("a valid integer", "an integer")
     what = what.replace("a valid ", "a ")
-    return what if ", not " in what else f"{what}, not {_shown(given)}"
+    hint = _as_yaml(given) if kind in _SCALARS else ""
+    return what if ", not " in what else f"{what}, not {_shown(given)}{'.' if hint else ''}{hint}"
+
+
+_SCALARS = ("bool_type", "int_type", "float_type")
+_TRUTHS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
+
+
+def _as_yaml(given: object) -> str:
+    """Return how to write text that YAML 1.1, or a slip of the pen, means as something else."""
+    if not isinstance(given, str):
+        return ""
+    if (truth := _TRUTHS.get(given.lower())) is not None:
+        return f" In YAML 1.2 `{given}` is text; a truth value is written {truth}"
+    try:
+        number = float(given.replace("_", "").strip())
+    except ValueError:
+        return ""
+    if number != number or number in (float("inf"), float("-inf")):
+        return ""
+    return f" It is text: write {number:g}, without quotes or leading zeros"
 
 
 def _shown(value: object) -> str:

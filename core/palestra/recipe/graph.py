@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from palestra.mixture.config import SourceConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.config import Recipe
 from palestra.recipe.document import KeyPath
+from palestra.recipe.fit import unfit
 from palestra.stages.config import (
     PROMPTS,
     DataConfig,
@@ -102,6 +104,9 @@ class _Check:
         mixture = getattr(stage, "mixture", None)
         if isinstance(mixture, str) and mixture not in self.recipe.mixtures:
             self.report((*path, "mixture"), _no("mixture", mixture, self.recipe.mixtures))
+        elif isinstance(mixture, str):
+            for where, message in unfit(self.recipe, name, mixture):
+                self.report(where, message)
         if stage.prompt not in PROMPTS and not Path(stage.prompt).is_file():
             self.report((*path, "prompt"), f"no template at {stage.prompt}")
         if isinstance(stage, RejectionSamplingConfig):
@@ -296,9 +301,11 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
         "name": name,
         "seed": recipe.seed,
         "engine": recipe.engine.model_dump(mode="json"),
-        "stage": stage.model_dump(mode="json", by_alias=True, exclude=_NOT_HASHED),
+        "stage": _with_contents(stage.model_dump(mode="json", by_alias=True, exclude=_NOT_HASHED)),
         "inputs": inputs,
-        "mixture": recipe.mixtures[mixture].model_dump(mode="json") if mixture else None,
+        "mixture": _with_contents(recipe.mixtures[mixture].model_dump(mode="json"))
+        if mixture
+        else None,
         "files": [_file_hash(Path(file)) for file in files if file],
     }
     facts["stage"] = _without_paths(facts["stage"])
@@ -317,6 +324,36 @@ def _without_paths(stage: Any) -> Any:
     return values
 
 
+def _with_contents(value: Any) -> Any:
+    """Put the hash of a file in the place of its name, in the `kwargs` of every environment.
+
+    `load_recipe` has made the names of files that are there absolute; all else is no file.
+    """
+    if isinstance(value, list):
+        return [_with_contents(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: {k: _content(v) for k, v in inner.items()}
+        if key == "kwargs" and isinstance(inner, dict)
+        else _with_contents(inner)
+        for key, inner in cast("dict[str, Any]", value).items()
+    }
+
+
+def _content(value: Any) -> Any:
+    if not isinstance(value, str) or not Path(value).is_absolute() or not Path(value).is_file():
+        return value
+    return f"sha256:{_file_hash(Path(value))}"
+
+
 def _file_hash(path: Path) -> str:
+    stat = path.stat()
+    return _hash_of_content(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _hash_of_content(path: Path, changed: int, size: int) -> str:
+    """Hash a file once, though many stages name it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -53,6 +53,7 @@ class Manifest:
     done: bool = False
     selected: list[str] = field(default_factory=list[str])
     stages: dict[str, StageRecord] = field(default_factory=dict[str, StageRecord])
+    audit: list[dict[str, object]] = field(default_factory=list[dict[str, object]])
 
     @classmethod
     def begin(cls, recipe: Recipe) -> Manifest:

@@ -9,9 +9,12 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from palestra.mixture.compose import asked
+from palestra.mixture.config import labels
 from palestra.recipe.config import Recipe
 from palestra.recipe.graph import weights_of
 from palestra.recipe.models import ModelRef
+from palestra.rollout.config import SamplingConfig
 from palestra.stages.config import (
     DataConfig,
     RejectionSamplingConfig,
@@ -186,7 +189,7 @@ def _stage_plan(
     elif isinstance(stage, SFTConfig):
         work = _sft(recipe, stage)
     elif isinstance(stage, RejectionSamplingConfig):
-        work = _rejection_sampling(stage)
+        work = _rejection_sampling(recipe, stage)
     else:
         work = _Work(sizes={})
     evaluation, evaluated_tokens = _evaluation(stage, work)
@@ -237,33 +240,67 @@ def _micro_steps(recipe: Recipe, sequences: int, tokens_each: int) -> int:
 
 
 def _rl(recipe: Recipe, stage: RLConfig) -> _Work:
-    rollouts = stage.prompts_per_step * stage.group_size
+    drawn = _drawn(recipe, stage.mixture, stage.prompts_per_step, stage.group_size, stage.sampling)
+    rollouts = drawn.completions
     updates = stage.mini_batches * stage.epochs
     per_update = ceil(rollouts / stage.mini_batches)
-    longest = PROMPT_TOKENS + stage.sampling.max_tokens
-    seen = stage.steps * rollouts * (PROMPT_TOKENS + FILLED * stage.sampling.max_tokens)
+    longest = PROMPT_TOKENS + drawn.longest
+    seen = stage.steps * (rollouts * PROMPT_TOKENS + FILLED * drawn.tokens)
     has_kl = bool(stage.optimizer.options.get("kl"))
     old_pass = updates > 1 and stage.old_logprobs == "recompute"
     return _Work(
         sizes={
             "steps": stage.steps,
             "prompts_per_step": stage.prompts_per_step,
+            **drawn.by_source,
             "group_size": stage.group_size,
             "rollouts_per_step": rollouts,
             "sequences_per_update": per_update,
             "micro_steps_per_update_at_most": _micro_steps(recipe, per_update, longest),
             "optimizer_steps_per_step": updates,
             "optimizer_steps": stage.steps * updates,
-            "max_new_tokens": stage.sampling.max_tokens,
-            "new_tokens_per_step_at_most": rollouts * stage.sampling.max_tokens,
+            "max_new_tokens": drawn.longest,
+            "new_tokens_per_step_at_most": drawn.tokens,
             "rollouts": stage.steps * rollouts,
         },
         trained_tokens=seen * stage.epochs,
         scored_tokens=seen * (has_kl + old_pass),
-        sampled_tokens=stage.steps * rollouts * FILLED * stage.sampling.max_tokens,
-        stored_tokens=stage.steps * rollouts * stage.sampling.max_tokens,
+        sampled_tokens=stage.steps * FILLED * drawn.tokens,
+        stored_tokens=stage.steps * drawn.tokens,
         checkpoints=True,
         keeps_reference=has_kl,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """What a mixture's sources make of some prompts, on average where weights decide."""
+
+    completions: int
+    tokens: int  # at most
+    longest: int  # most tokens of one completion
+    by_source: dict[str, int | float | None]  # where sources differ in more than their weight
+
+
+def _drawn(recipe: Recipe, name: str, prompts: int, size: int, sampling: SamplingConfig) -> _Drawn:
+    sources = recipe.mixtures[name].sources
+    shares = asked(sources, prompts)
+    sizes = [source.group_size or size for source in sources]
+    limits = [source.max_tokens or sampling.max_tokens for source in sources]
+    tokens = [n * k * t for n, k, t in zip(shares, sizes, limits, strict=True)]
+    by_source: dict[str, int | float | None] = {}
+    if any(s.quota or s.floor or s.group_size or s.max_tokens for s in sources):
+        for label, share, own, limit in zip(labels(sources), shares, sizes, limits, strict=True):
+            by_source[f"prompts of {label}"] = (
+                int(share) if share == int(share) else round(share, 1)
+            )
+            by_source[f"group size of {label}"] = own
+            by_source[f"max new tokens of {label}"] = limit
+    return _Drawn(
+        completions=ceil(sum(n * k for n, k in zip(shares, sizes, strict=True)) - 1e-6),
+        tokens=ceil(sum(tokens) - 1e-6),
+        longest=max(t for t, n in zip(limits, shares, strict=True) if n),
+        by_source=by_source,
     )
 
 
@@ -310,20 +347,21 @@ def _kept_at_most(stage: RejectionSamplingConfig) -> int:
     return reachable if stage.max_examples is None else min(reachable, stage.max_examples)
 
 
-def _rejection_sampling(stage: RejectionSamplingConfig) -> _Work:
-    completions = stage.prompts * stage.samples
+def _rejection_sampling(recipe: Recipe, stage: RejectionSamplingConfig) -> _Work:
+    drawn = _drawn(recipe, stage.mixture, stage.prompts, stage.samples, stage.sampling)
     return _Work(
         sizes={
             "prompts": stage.prompts,
+            **drawn.by_source,
             "samples_per_prompt": stage.samples,
-            "completions": completions,
+            "completions": drawn.completions,
             "kept_at_most": _kept_at_most(stage),
             "kept_at_least": stage.min_examples,
-            "max_new_tokens": stage.sampling.max_tokens,
-            "new_tokens_at_most": completions * stage.sampling.max_tokens,
+            "max_new_tokens": drawn.longest,
+            "new_tokens_at_most": drawn.tokens,
         },
-        sampled_tokens=completions * FILLED * stage.sampling.max_tokens,
-        stored_tokens=completions * stage.sampling.max_tokens,
+        sampled_tokens=FILLED * drawn.tokens,
+        stored_tokens=drawn.tokens,
     )
 
 

@@ -1,24 +1,36 @@
 """What is tried once before a run begins: every environment and reward that it names.
 
 Validation reads declarations alone, so that it stays fast. A run has the time to make each
-environment, draw a task and see what its grader emits: a data file that is missing, or a reward
-that nobody offers, is then an error now and not hours later, and nothing has been written yet.
+environment, draw tasks, see what its grader emits and whether it accepts its own references, and
+compare the prompts of training with the questions of the evaluations. What is wrong is then an
+error now and not hours later, and nothing has been written yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from palestra.errors import ConfigError, DataError, PalestraError, did_you_mean
+from palestra.grading.isolation import open_env
+from palestra.mixture.audit import Overlap, overlap
 from palestra.mixture.config import SourceConfig
+from palestra.mixture.draw import Draw, make_mixture
+from palestra.mixture.sources import Source
 from palestra.plugins.registry import Kind, get_registry
+from palestra.plugins.specs import EnvironmentSpec
 from palestra.recipe.document import KeyPath
-from palestra.stages.config import SFTConfig
+from palestra.stages.config import RejectionSamplingConfig, RLConfig, SFTConfig
 
 if TYPE_CHECKING:
     from palestra.envs.env import TextEnv
     from palestra.recipe.config import Recipe
+
+REFERENCES = 32
+"""Tasks of each source whose reference is graded before a run."""
+
+AUDITED = 5_000
+"""Prompts of each stage that are compared with the evaluations: the first ones it draws."""
 
 
 def try_sources(recipe: Recipe, names: Sequence[str]) -> None:
@@ -67,7 +79,7 @@ def _sources(recipe: Recipe, names: Sequence[str]) -> Iterator[tuple[KeyPath, So
 
 def _try(config: SourceConfig, must_show: bool) -> set[str]:
     """Return the components that the environment emits; nothing where one turn does not tell."""
-    env: TextEnv = get_registry().make_env(config.env, **config.kwargs)
+    env = open_env(get_registry(), config.env, config.kwargs)
     options: dict[str, Any] = {"split": config.split}
     for name in ("difficulty", "language"):
         if (value := getattr(config, name)) is not None:
@@ -79,7 +91,31 @@ def _try(config: SourceConfig, must_show: bool) -> set[str]:
     if env.max_turns != 1:
         return set()
     info = env.step("")[-1]
+    _grade_references(env, config, options)
     return set(info["reward_components"]) if info["reward_valid"] else set()
+
+
+def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any]) -> None:
+    """Refuse a grader that does not accept its own references: it would train a wrong model."""
+    spec = cast("EnvironmentSpec", get_registry().find(Kind.ENVIRONMENT, config.env).spec)
+    if not spec.has_reference:
+        return
+    count = env.count(config.split, config.language)
+    step = 1 if count is None else max(1, count // REFERENCES)
+    for number in range(REFERENCES if count is None else min(count, REFERENCES)):
+        env.reset(options={**options, "index": number * step})
+        assert env.task is not None
+        task = env.task
+        completion = env.reference_completion(task)
+        if completion is None:
+            continue
+        _, reward, _, _, info = env.step(completion)
+        if not info["reward_valid"] or reward < spec.reward_range[1] - 1e-9:
+            raise DataError(
+                f"{config.env} refuses its own reference: task {task.id}, reference "
+                f"{task.reference!r}, earned {reward:g} of {spec.reward_range[1]:g} "
+                f"({info['reason'] or info['reward_status']}). Mend the grader or the reference"
+            )
 
 
 def _strays(rewards: Iterable[str], components: set[str]) -> Iterator[tuple[str, str]]:
@@ -102,3 +138,79 @@ def _strays(rewards: Iterable[str], components: set[str]) -> Iterator[tuple[str,
                     f"reward models: {', '.join(sorted(models))}"
                 ),
             )
+
+
+# -- the audit ------------------------------------------------------------------------------------
+
+
+def audit(recipe: Recipe, names: Sequence[str]) -> list[Overlap]:
+    """Compare what the stages `names` train on with what they are evaluated on.
+
+    Prompts are the ones that the stages will draw (a curriculum may move their difficulty later);
+    questions are the evaluations' own.
+
+    Returns:
+        One entry for each evaluation set, by its label.
+
+    Raises:
+        DataError: a question of an evaluation is a training prompt, word for word.
+    """
+    training = list(dict.fromkeys(_training_prompts(recipe, names)))
+    found: list[Overlap] = []
+    for path, label, questions in _evaluation_sets(recipe, names) if training else ():
+        result = overlap(label, questions, training, recipe.audit_ngram)
+        if result.identical:
+            what = (
+                f"{result.identical} of its {result.questions} questions are training prompts, as "
+                f"{result.example!r}. Evaluate on another split, or train on another"
+            )
+            raise DataError(recipe.problem(path, what))
+        found.append(result)
+    return found
+
+
+def _training_prompts(recipe: Recipe, names: Sequence[str]) -> Iterator[str]:
+    registry = get_registry()
+    for name in names:
+        stage = recipe.stages[name]
+        if isinstance(stage, RLConfig):
+            count = stage.steps * stage.prompts_per_step
+        elif isinstance(stage, RejectionSamplingConfig):
+            count = stage.prompts
+        else:
+            continue
+        where = f"mixtures.{stage.mixture}"
+        config = recipe.mixtures[stage.mixture]
+        mixture = make_mixture(config, registry, where, recipe.seed, name)
+        step = stage.prompts_per_step if isinstance(stage, RLConfig) else count
+        for _ in range(min(count, AUDITED) // step or 1):
+            for draw in mixture.draw(step):
+                yield _prompt(mixture.sources[draw.source], draw)
+
+
+def _evaluation_sets(
+    recipe: Recipe, names: Sequence[str]
+) -> Iterator[tuple[KeyPath, str, list[str]]]:
+    from palestra.evaluation.evaluate import questions
+
+    seen: set[str] = set()
+    for name in names:
+        config = recipe.stages[name].eval
+        if config is None:
+            continue
+        at: KeyPath = ("eval",) if config is recipe.eval else ("stages", name, "eval")
+        for i, env in enumerate(config.envs):
+            key = f"{env.model_dump_json()} {config.questions} {config.seed}"
+            if key in seen:
+                continue
+            seen.add(key)
+            source = Source(SourceConfig.model_validate(env.model_dump()), get_registry(), env.env)
+            draws = questions(source, config)
+            yield (*at, "envs", i), env.env, [_prompt(source, draw) for draw in draws]
+
+
+def _prompt(source: Source, draw: Draw) -> str:
+    """Return all that the policy is shown before its first turn, but for the system's part."""
+    env = source.env()
+    _, info = env.reset(seed=draw.env_seed, options={**source.options, **draw.options})
+    return "\n".join(m["content"] for m in info["messages"] if m["role"] != "system")

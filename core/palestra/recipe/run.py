@@ -22,7 +22,7 @@ from palestra.errors import ConfigError, TrainingError
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.graph import select, stage_hash, validate_graph
 from palestra.recipe.manifest import Manifest, StageRecord, read_manifest
-from palestra.recipe.preflight import try_sources
+from palestra.recipe.preflight import audit, try_sources
 from palestra.recipe.progress import Display, make_display
 from palestra.stages.base import StageContext, StageResult, read_rows
 
@@ -72,8 +72,16 @@ def run_recipe(
     display = make_display(names)
     folder = _prepare(recipe, output, resume, display)
     try_sources(recipe, names)
+    overlaps = audit(recipe, names)
+    for found in overlaps:
+        if found.shared:
+            display.note(
+                f"audit: {found.shared} of {found.questions} questions of {found.evaluation} share "
+                f"{recipe.audit_ngram} words in a row with a training prompt (none is one)"
+            )
     with closing(display), _naming_a_full_disk(folder):
         run = _Run(recipe, folder, names, display)
+        run.manifest.audit = [found.as_dict() for found in overlaps]
         try:
             run.all_stages()
         except KeyboardInterrupt:
@@ -295,6 +303,7 @@ class _Run:
             "peak_rss_mb": max((r.peak_rss_mb for r in made.values()), default=0),
             "stages": stages,
             "claims": judge_claims(stages, curves),
+            "audit": self.manifest.audit,
         }
         if self.is_main:
             temporary = self.folder / "results.tmp"

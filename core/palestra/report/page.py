@@ -21,7 +21,7 @@ from palestra.report.data import RunData, StageData, load_run
 from palestra.report.html import Html, join, tag
 from palestra.report.ribbon import ribbon
 from palestra.report.samples import sample_block, samples_of
-from palestra.report.tables import VERDICTS, claims_table, evaluation_tables
+from palestra.report.tables import VERDICTS, claims_table, evaluation_tables, mixture_table
 
 
 def build_report(run_dir: Path) -> Path:
@@ -186,6 +186,7 @@ def _stage_section(stage: StageData, picture: str | None) -> Html:
         _pairs({key: value for key, value in facts.items() if value}, "facts small"),
         [tag("p", note, cls="lead") for note in _notes(stage.facts)],
         _curves(stage, picture),
+        mixture_table(stage),
         _samples(stage),
         id=stage.slug,
         cls="stage",

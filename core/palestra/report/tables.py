@@ -197,6 +197,32 @@ def _counts_line(stages: Sequence[StageData], envs: Sequence[str]) -> Html | Non
     return tag("p", "Samples: " + "; ".join(lines) + ".", cls="note") if lines else None
 
 
+def mixture_table(stage: StageData) -> Html | None:
+    """Return what each source of a stage's mixture was asked for and gave; None for one source."""
+    found = record(record(stage.facts.get("facts")).get("mixture"))
+    sources = {name: record(source) for name, source in found.items()}
+    if len(sources) < 2 and not any(number(s.get("grader_errors")) for s in sources.values()):
+        return None
+    titles = ("Source", "asked, %", "realised, %", "prompts", "completions", "not graded")
+    rows: list[Html] = []
+    for name, source in sources.items():
+        shares = [100 * (number(source.get(key)) or 0.0) for key in ("asked", "realised")]
+        counts = [number(source.get(key)) or 0 for key in ("prompts", "completions")]
+        failed = number(source.get("grader_errors")) or 0
+        rows.append(
+            tag(
+                "tr",
+                tag("th", name, scope="row"),
+                [tag("td", f"{share:.1f}") for share in shares],
+                [tag("td", f"{count:.0f}") for count in (*counts, failed)],
+            )
+        )
+    head = tag("tr", [tag("th", title, scope="col") for title in titles])
+    caption = tag("caption", "Mixture: asked and realised shares of the prompts")
+    table = tag("table", caption, tag("thead", head), tag("tbody", rows), cls="numbers")
+    return tag("div", table, cls="scroll")
+
+
 def _difficulty_table(env: str, stages: Sequence[StageData]) -> Html | None:
     """Return strict pass@1 by level of difficulty, where an environment has more than one."""
     blocks = [record(record(stage.facts.get("evals")).get(env)) for stage in stages]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from palestra.envs import Message, Score, Status, TextEnv
 from palestra.errors import GraderFailed, TrainingError
+from palestra.mixture.curriculum import Outcome
 from palestra.mixture.draw import Draw, Mixture
 from palestra.mixture.sources import Source
 from palestra.rewards.base import Scored
@@ -26,7 +27,7 @@ Gather = Callable[[list[Group]], list[Group]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """How groups are collected.
+    """How groups are collected; a source may have a group size and parameters of its own.
 
     Attributes:
         params: how tokens are drawn.
@@ -47,6 +48,17 @@ class Collection:
     world: int = 1
     gather: Gather = field(default=lambda groups: groups)
 
+    def size_for(self, source: Source) -> int:
+        """Return how many members the groups of `source` have."""
+        return source.config.group_size or self.group_size
+
+    def params_for(self, source: Source) -> SamplingParams:
+        """Return how tokens are drawn for `source`."""
+        own = source.config.sampling.model_dump(exclude_none=True)
+        if source.config.max_tokens is not None:
+            own["max_tokens"] = source.config.max_tokens
+        return replace(self.params, **own) if own else self.params
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
@@ -54,6 +66,12 @@ class Collected:
 
     kept: list[Group]
     dropped: list[Group]
+
+    def outcomes(self) -> list[Outcome]:
+        """Return what became of each prompt, in the order of their numbers."""
+        trained = {group.number for group in self.kept}
+        everyone = sorted([*self.kept, *self.dropped], key=lambda group: group.number)
+        return [outcome(group, kept=group.number in trained) for group in everyone]
 
 
 def collect(
@@ -73,13 +91,17 @@ def collect(
     """
     kept: list[Group] = []
     dropped: list[Group] = []
+    missing: list[int] = []  # sources of the groups that a refill makes up for
     for _ in range(1 + max_refills):
-        draws = mixture.draw(prompts - len(kept))
+        draws = mixture.draw(prompts - len(kept), replacing=missing)
         mine = [d for i, d in enumerate(draws) if i % how.world == how.rank]
         groups = how.gather(roll_out(mine, mixture.sources, sampler, prompter, how))
+        refused: list[Group] = []
         for group in sorted(groups, key=lambda g: g.number):
             usable = len(group.valid) >= how.min_group
-            (kept if usable and keep(group) else dropped).append(group)
+            (kept if usable and keep(group) else refused).append(group)
+        dropped += refused
+        missing = [group.source for group in refused]
         if len(kept) == prompts:
             break
     if not kept:
@@ -98,20 +120,30 @@ def roll_out(
 
     Single turns are graded as each completion arrives; conversations go on in lock-step.
     """
-    episodes = [
-        _Episode(draw, member, sources[draw.source], prompter, how)
+    groups = [
+        [
+            _Episode(draw, member, sources[draw.source], prompter, how)
+            for member in range(how.size_for(sources[draw.source]))
+        ]
         for draw in draws
-        for member in range(how.group_size)
     ]
+    episodes = [episode for group in groups for episode in group]
     waiting = [e for e in episodes if not e.over]
     while waiting:
-        requests = [e.request() for e in waiting]
-        for completion in sampler.generate(requests):
-            waiting[completion.index].take(completion)
+        for alike in _by_params(waiting):
+            for completion in sampler.generate([e.request() for e in alike]):
+                alike[completion.index].take(completion)
         waiting = [e for e in waiting if not e.over]
     _pay(episodes, sources)
-    size = how.group_size
-    return [_group(draw, episodes[i * size : (i + 1) * size]) for i, draw in enumerate(draws)]
+    return [_group(draw, group) for draw, group in zip(draws, groups, strict=True)]
+
+
+def _by_params(episodes: Sequence[_Episode]) -> list[list[_Episode]]:
+    """Part episodes by how their tokens are drawn: a sampler draws all of a call alike."""
+    parts: dict[SamplingParams, list[_Episode]] = {}
+    for episode in episodes:
+        parts.setdefault(episode.params, []).append(episode)
+    return list(parts.values())
 
 
 class _Episode:
@@ -122,6 +154,7 @@ class _Episode:
     ) -> None:
         self.draw, self.member, self.source = draw, member, source
         self.prompter, self.how = prompter, how
+        self.params = how.params_for(source)
         self.env = source.env()
         _, self.info = self.env.reset(
             seed=draw.env_seed, options={**source.options, **draw.options}
@@ -145,7 +178,7 @@ class _Episode:
         return Request(
             token_ids=tuple(self.ids),
             seed=derive_seed(*self.how.noise, self.draw.number, self.member, turn),
-            params=self.how.params,
+            params=self.params,
             stop_token_ids=self.prompter.stop_token_ids,
         )
 
@@ -279,6 +312,23 @@ def _judged(episodes: Sequence[_Episode], source: Source) -> list[dict[str, Scor
 
 def _failure(row: Mapping[str, Score]) -> Score | None:
     return next((score for score in row.values() if not score.status.is_valid), None)
+
+
+def outcome(group: Group, *, kept: bool) -> Outcome:
+    """Return what became of a group's prompt, as a mixture and its curriculum see it."""
+    failed = [m for m in group.members if not m.status.is_valid]
+    first = group.members[0]
+    return Outcome(
+        source=group.source,
+        number=group.number,
+        task_id=first.task_id,
+        difficulty=first.difficulty,
+        kept=kept,
+        rewards=tuple(m.reward for m in group.valid),
+        components=tuple(m.components for m in group.valid),
+        failed=len(failed),
+        reason=failed[0].reason if failed else "",
+    )
 
 
 def _group(draw: Draw, episodes: Sequence[_Episode]) -> Group:

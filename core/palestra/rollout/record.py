@@ -140,12 +140,20 @@ def _writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def rollout_metrics(kept: Sequence[Group], dropped: Sequence[Group]) -> dict[str, float | int]:
+def rollout_metrics(
+    kept: Sequence[Group], dropped: Sequence[Group], sources: Sequence[str] = ()
+) -> dict[str, float | int]:
     """Return what a step's metrics say of its rollout; shares and means are over valid members.
 
     Keys: ``reward``, ``reward/NAME`` for each component, ``length`` (policy tokens), ``entropy``
     (minus the mean log-prob of the sampled tokens), ``format``, ``language_consistency``,
-    ``truncated``, ``groups``, ``groups_dropped``, ``groups_without_signal``, ``invalid``.
+    ``truncated``, ``groups``, ``groups_dropped``, ``groups_without_signal``, ``invalid``; and
+    those of `source_metrics`.
+
+    Args:
+        kept: the groups that are trained on.
+        dropped: the others.
+        sources: what the mixture's sources are called, in their order.
     """
     members = [m for g in kept for m in g.valid]
     everyone = [m for g in [*kept, *dropped] for m in g.members]
@@ -167,7 +175,33 @@ def rollout_metrics(kept: Sequence[Group], dropped: Sequence[Group]) -> dict[str
         "groups_dropped": len(dropped),
         "groups_without_signal": sum(not g.has_signal for g in kept),
         "invalid": sum(not m.is_valid for m in everyone),
+        **source_metrics(kept, dropped, sources),
     }
+
+
+def source_metrics(
+    kept: Sequence[Group], dropped: Sequence[Group], sources: Sequence[str]
+) -> dict[str, float]:
+    """Return what each source of the mixture gave to a step.
+
+    Keys: ``share/SOURCE`` of the prompts that are trained on, ``grader_errors/SOURCE`` as a share
+    of its completions, dropped groups included, and ``source_reward/SOURCE``, the mean over valid
+    members; the last two only where there are any.
+    """
+    metrics: dict[str, float] = {}
+    for number, name in enumerate(sources):
+        own = [g for g in kept if g.source == number]
+        metrics[f"share/{name}"] = len(own) / max(1, len(kept))
+        members = [
+            m for g in [*own, *(g for g in dropped if g.source == number)] for m in g.members
+        ]
+        if members:
+            failed = sum(not m.status.is_valid for m in members)
+            metrics[f"grader_errors/{name}"] = failed / len(members)
+        rewards = [m.reward for g in own for m in g.valid]
+        if rewards:
+            metrics[f"source_reward/{name}"] = sum(rewards) / len(rewards)
+    return metrics
 
 
 def language_consistency(member: Trajectory) -> float | None:

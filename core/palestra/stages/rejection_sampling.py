@@ -6,10 +6,9 @@ import json
 from typing import Any, cast
 
 from palestra.errors import TrainingError
-from palestra.mixture.draw import Mixture
-from palestra.mixture.sources import make_sources
+from palestra.mixture.draw import make_mixture
 from palestra.rewards.format import is_strict
-from palestra.rollout.collect import Collection, roll_out
+from palestra.rollout.collect import Collected, Collection, roll_out
 from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group, Trajectory
@@ -39,22 +38,24 @@ class RejectionSamplingStage:
         policy = load_policy(context)
         sampler = make_sampler(context, policy.model)
         where = f"mixtures.{config.mixture}"
-        sources = make_sources(context.recipe.mixtures[config.mixture], context.registry, where)
+        described = context.recipe.mixtures[config.mixture]
+        mixture = make_mixture(described, context.registry, where, seed, context.name)
         how = Collection(
             params=SamplingParams(**config.sampling.model_dump()),
             group_size=config.samples,
             noise=(seed, "sample", context.name),
         )
         world, rank = context.accelerator.num_processes, context.accelerator.process_index
-        draws = Mixture(sources, seed, context.name).draw(config.prompts)
+        draws = mixture.draw(config.prompts)
         context.progress.activity(
             f"sampling {config.prompts} prompts x {config.samples} for {context.name}"
         )
         try:
             mine = [d for i, d in enumerate(draws) if i % world == rank]
             groups = gather_groups(context.accelerator)(
-                roll_out(mine, sources, sampler, policy.prompter, how)
+                roll_out(mine, mixture.sources, sampler, policy.prompter, how)
             )
+            mixture.observe(Collected(kept=groups, dropped=[]).outcomes())
             evals = evaluate_policy(context, policy, sampler)
         finally:
             sampler.close()
@@ -63,7 +64,11 @@ class RejectionSamplingStage:
         if context.is_main:
             _write(examples, file)
         context.accelerator.wait_for_everyone()
-        facts = {"sampled": len(draws) * config.samples, "examples": len(examples)}
+        facts = {
+            "sampled": sum(len(group.members) for group in groups),
+            "examples": len(examples),
+            "mixture": mixture.report(),
+        }
         return StageResult(weights=context.weights, data=file, evals=evals, facts=facts)
 
     def _choose(self, groups: list[Group]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -10,8 +11,7 @@ import torch
 from palestra.errors import TrainingError
 from palestra.learner.learner import MISMATCH_LIMIT, Learner, LearnerConfig
 from palestra.learner.packing import pack
-from palestra.mixture.draw import Mixture
-from palestra.mixture.sources import make_sources
+from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
@@ -35,13 +35,9 @@ class RLStage:
         registry, name, seed = context.registry, context.name, context.recipe.seed
         self.context, self.config, self.seed = context, config, seed
         self.optimizer = _make_optimizer(context, config)
-        self.mixture = Mixture(
-            make_sources(
-                context.recipe.mixtures[config.mixture], registry, f"mixtures.{config.mixture}"
-            ),
-            seed,
-            name,
-        )
+        described = context.recipe.mixtures[config.mixture]
+        where = f"mixtures.{config.mixture}"
+        self.mixture = make_mixture(described, registry, where, seed, name)
         self.policy = load_policy(context)
         self.sampler = make_sampler(context, self.policy.model)
         self.learner = Learner(
@@ -67,9 +63,10 @@ class RLStage:
         state = {"mixture": self.mixture, "optimizer": self.optimizer}
         loop = TrainingLoop(self.context, self.learner, self.policy, state, self._evaluate)
         try:
-            return loop.run(self.config.steps, self.step)
+            result = loop.run(self.config.steps, self.step)
         finally:
             self.sampler.close()
+        return replace(result, facts={**result.facts, "mixture": self.mixture.report()})
 
     def step(self, number: int) -> dict[str, Any]:
         """One rollout, and the updates that learn from it."""
@@ -84,6 +81,7 @@ class RLStage:
             keep=self.optimizer.keep,
             max_refills=self.config.max_refills,
         )
+        moved = self.mixture.observe(collected.outcomes())
         generated = time.monotonic()
 
         rollout = self.learner.annotate(pack(collected.kept), self._fields())
@@ -99,7 +97,8 @@ class RLStage:
 
         _require_same_policy(updates[0]["sampler_gap"], number)
         metrics = {
-            **rollout_metrics(collected.kept, collected.dropped),
+            **rollout_metrics(collected.kept, collected.dropped, self.mixture.labels),
+            **moved,
             **_mean(updates),
             "updates": self.learner.updates,
             "generate_seconds": generated - started,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from palestra.cli import recipes, run
@@ -75,3 +76,32 @@ def test_validation_loads_nothing_heavy():
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_schema_prints_a_json_schema_with_the_plugins_options():
+    result = runner.invoke(recipes.app, ["schema"])
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["title"] == "Palestra recipe"
+    rules = document["$defs"]["OptimizerConfig"]["allOf"]
+    grpo = next(r for r in rules if r["if"]["properties"]["type"]["const"] == "grpo")
+    assert "ratio may move" in grpo["then"]["properties"]["clip"]["description"]
+
+
+def test_show_resolved_fills_in_what_is_extended_and_nested(tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "extends: r1-tiny\n"
+        "mixtures:\n"
+        "  more: {sources: [{mixture: zero, weight: 4}, {env: general/Instructions-v1}]}\n"
+    )
+    arguments = ["show", str(mine), "--resolved", "--set", "stages.zero.steps=5"]
+    shown = yaml.safe_load(runner.invoke(recipes.app, arguments).stdout)
+    assert [(s["env"], s["weight"]) for s in shown["mixtures"]["more"]["sources"]] == [
+        ("math/Arithmetic-v1", 2.0),
+        ("logic/Ordering-v1", 2.0),
+        ("general/Instructions-v1", 1.0),
+    ]
+    assert shown["stages"]["zero"]["steps"] == 5
+    assert "extends" not in shown
+    assert runner.invoke(recipes.app, ["show", str(mine)]).stdout == mine.read_text()

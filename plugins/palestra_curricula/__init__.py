@@ -1,0 +1,1 @@
+"""Curricula: what decides how hard the next tasks of a mixture are."""
