@@ -1,74 +1,99 @@
-"""What plugin authors' tests import: `check_environment`."""
+"""What plugin authors' tests import: the conformance suite in one line, and in one call.
+
+    from palestra.testing import conformance
+
+    test_add = conformance("acme/Add-v1")
+
+gives one test a check (``test_add[reference-earns-the-maximum]``), each with the mend in its
+failure; a check that the spec makes meaningless is skipped with the reason.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+import functools
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from gymnasium.utils.env_checker import check_env
-
-from palestra.errors import NotFound
-from palestra.plugins.registry import Kind, get_registry
-from palestra.plugins.specs import EnvironmentSpec
+from palestra.conformance import Report, Result, check_names, conform
+from palestra.errors import PalestraError
 
 if TYPE_CHECKING:
     from palestra.envs.env import TextEnv
+    from palestra.plugins.specs import EnvironmentSpec
 
-__all__ = ["check_environment"]
+__all__ = ["Report", "Result", "check_environment", "conformance"]
+
+reports: list[Report] = []
+"""Of the environments that `conformance` held to the suite in this process."""
 
 
-def check_environment(env: TextEnv | str, seeds: Iterable[int] = range(8)) -> None:
-    """Hold an environment to its contract: Gymnasium's own checks, and these.
-
-    The same seed gives the same task; the reference completion earns the maximum; a completion
-    that says nothing earns nothing, and is a verdict all the same.
+def check_environment(
+    env: TextEnv | str,
+    kwargs: Mapping[str, object] | None = None,
+    *,
+    spec: EnvironmentSpec | None = None,
+) -> Report:
+    """Hold an environment to every check of ``palestra envs check``.
 
     Args:
         env: an environment, or the id of one that is installed.
-        seeds: tasks to look at.
+        kwargs: arguments of the constructor, for an id.
+        spec: what to hold an object to; by default what is registered under its id.
+
+    Returns:
+        The report of an environment that keeps them all.
 
     Raises:
-        AssertionError: it breaks the contract; the message says how.
+        AssertionError: it breaks the contract; the message names each check, with its mend.
 
     Example:
         >>> check_environment("math/Arithmetic-v1")
     """
-    env = get_registry().make_env(env) if isinstance(env, str) else env
-    spec = _spec(env)
-    with warnings.catch_warnings():  # of spaces and rendering, which text environments do without
-        warnings.simplefilter("ignore")
-        check_env(env, skip_render_check=True)
-    for seed in seeds:
-        _check_seed(env, spec, seed)
+    report = conform(env, kwargs, spec=spec)
+    if report.ok:
+        return report
+    failures = "\n".join(result.message for result in report.failed)
+    raise AssertionError(f"{report.env}\n{failures}\n{report.counts}")
 
 
-def _spec(env: TextEnv) -> EnvironmentSpec:
-    """Return what the plugin declared of it, or the defaults of an unregistered one."""
-    try:
-        return cast("EnvironmentSpec", get_registry().find(Kind.ENVIRONMENT, env.env_id).spec)
-    except NotFound:
-        return EnvironmentSpec(name=env.env_id, entry_point="", max_turns=env.max_turns)
+def conformance(
+    env: TextEnv | str,
+    kwargs: Mapping[str, object] | None = None,
+    *,
+    spec: EnvironmentSpec | None = None,
+) -> Callable[[str], None]:
+    """Return a test function for pytest, one test a check.
 
+    The environment is looked at once, when the first of the tests runs.
 
-def _check_seed(env: TextEnv, spec: EnvironmentSpec, seed: int) -> None:
-    what = f"{env.env_id or type(env).__name__}, seed {seed}"
-    first, task = env.reset(seed=seed), env.task
-    assert env.reset(seed=seed) == first, f"{what}: the same seed gave two tasks"
-    _, reward, _, _, info = env.step("")
-    assert info["reward_valid"], f"{what}: an empty completion got no verdict: {info['reason']}"
-    assert reward <= max(0.0, spec.reward_range[0]), (
-        f"{what}: an empty completion earned {reward:g}"
-    )
-    if task is None or not spec.has_reference or spec.max_turns > 1:
-        return
-    completion = env.reference_completion(task)
-    assert completion is not None, (
-        f"{what}: no reference completion; declare has_reference=False, or write one"
-    )
-    env.reset(seed=seed)
-    _, reward, _, _, info = env.step(completion)
-    assert reward == spec.reward_range[1], (
-        f"{what}: the reference completion earned {reward:g}, not {spec.reward_range[1]:g}: "
-        f"{info['reason'] or completion!r}"
-    )
+    Args:
+        env: an environment, or the id of one that is installed.
+        kwargs: arguments of the constructor, for an id.
+        spec: what to hold an object to; by default what is registered under its id.
+
+    Example:
+        >>> test_add = conformance("acme/Add-v1")
+    """
+    import pytest
+
+    @functools.cache
+    def results() -> dict[str, Result] | str:
+        try:
+            report = conform(env, kwargs, spec=spec)
+        except PalestraError as exc:
+            return str(exc)
+        reports.append(report)
+        return {result.name: result for result in report.results}
+
+    @pytest.mark.parametrize("check", check_names())
+    def test(check: str) -> None:
+        found = results()
+        if isinstance(found, str):
+            pytest.fail(found, pytrace=False)
+        result = found[check]
+        if result.state == "n/a":
+            pytest.skip(f"n/a: {result.what}")
+        if result.state == "failed":
+            pytest.fail(result.message, pytrace=False)
+
+    return test

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from palestra.cli.envs_check import check
+from palestra.cli.envs_profile import profile
 from palestra.cli.options import Files, Json, Keywords, keywords, registry_with
 from palestra.errors import ConfigError
 from palestra.plugins.registry import Kind, Registered
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
     from palestra.envs.env import TextEnv
 
 app = typer.Typer(
-    help="List, show and play environments.", no_args_is_help=True, rich_markup_mode=None
+    help="List, show, play, check and profile environments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
+app.command("check")(check)
+app.command("profile")(profile)
 
 EnvId = Annotated[str, typer.Argument(metavar="ENV_ID", help="As math/Arithmetic-v1.")]
 Difficulty = Annotated[int | None, typer.Option(metavar="N", help="The level of the task.")]
@@ -87,7 +93,8 @@ def play(
         typer.Option("--answer", metavar="TEXT", help="Your answer; repeat it for more turns."),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option(metavar="F", help="A file that holds your answer.")
+        Path | None,
+        typer.Option(metavar="F", help="A file that holds your answer; a line --- ends a turn."),
     ] = None,
     seed: Seed = 0,
     difficulty: Difficulty = None,
@@ -102,7 +109,7 @@ def play(
         raise ConfigError("give --answer or --file, not both")
     given = list(answers or ())
     if file is not None:
-        given = [_read(file)]
+        given = _turns(_read(file))
     actions = iter(given) if given else _typed()
     env = registry_with(plugins).make_env(env_id, **keywords(kwargs))
     options = _options(difficulty=difficulty, language=language, split=split)
@@ -272,6 +279,17 @@ def _print_score(score: dict[str, Any], say: Callable[[str], None]) -> None:
 
 def _options(**given: object) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _turns(text: str) -> list[str]:
+    """Split a file into the answers of several turns, at lines of three dashes."""
+    turns: list[list[str]] = [[]]
+    for line in text.splitlines(keepends=True):
+        if line.rstrip() == "---":
+            turns.append([])
+        else:
+            turns[-1].append(line)
+    return ["".join(lines).rstrip("\n") if len(turns) > 1 else text for lines in turns]
 
 
 def _read(path: Path) -> str:
