@@ -1,29 +1,28 @@
-"""`examples/plugin-template` works as it stands, found by the entry point that it declares."""
+"""`examples/plugin-template` is what `palestra plugins new` makes, to the byte."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tomllib
 from pathlib import Path
 
+from palestra.install.new import new_package
+
 TEMPLATE = Path(__file__).parents[2] / "examples" / "plugin-template"
+_LEFT_BY_TOOLS = {"__pycache__", ".pytest_cache", ".ruff_cache"}
 
 
-def test_the_template_passes_its_own_tests_where_it_is_installed(tmp_path: Path):
-    project = tomllib.loads((TEMPLATE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    points = project["entry-points"]["palestra"]
-    info = tmp_path / "palestra_example-0.1.0.dist-info"  # what an editable install leaves
-    info.mkdir()
-    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (info / "METADATA").write_text(head)
-    lines = "".join(f"{name} = {module}\n" for name, module in points.items())
-    (info / "entry_points.txt").write_text(f"[palestra]\n{lines}")
-    path = os.pathsep.join([str(tmp_path), str(TEMPLATE / "src")])
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=TEMPLATE,
-        env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
-        check=True,
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not _LEFT_BY_TOOLS & set(path.parts)
+    }
+
+
+def test_the_example_is_what_the_command_makes(tmp_path: Path):
+    made = files(new_package("example", tmp_path / "made"))
+    assert made == files(TEMPLATE), (
+        "run: rm -r examples/plugin-template && "
+        "palestra plugins new example --output examples/plugin-template"
     )
+    assert {"LICENSE", "README.md", ".github/workflows/ci.yml", "tests/test_env.py"} <= set(made)
+    assert not [path for path, text in made.items() if "[[" in path or "[[ " in text]

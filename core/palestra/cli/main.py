@@ -28,11 +28,19 @@ COMMANDS = {
     "run": Entry("palestra.cli.run", "Run a recipe from its base model to its report."),
     "eval": Entry("palestra.cli.eval", "Evaluate a model on environments."),
     "report": Entry("palestra.cli.report", "Build the report of a run again."),
-    "envs": Entry("palestra.cli.envs", "List, show and play environments.", "ls, show, play"),
-    "recipes": Entry(
-        "palestra.cli.recipes", "List, show and validate recipes.", "ls, show, validate"
+    "envs": Entry(
+        "palestra.cli.envs",
+        "Environments: look at them, play them, check them.",
+        "ls, show, play, check, profile",
     ),
-    "plugins": Entry("palestra.cli.plugins", "List what is installed, broken or not.", "ls"),
+    "recipes": Entry(
+        "palestra.cli.recipes", "Recipes: look at them, check them.", "ls, show, validate, schema"
+    ),
+    "plugins": Entry(
+        "palestra.cli.plugins",
+        "Plugins: install them, begin one, find what is wrong.",
+        "ls, show, install, uninstall, new, doctor",
+    ),
 }
 
 _TRAIN = (
@@ -141,7 +149,8 @@ def _dispatch(args: list[str]) -> int:
 def _help() -> str:
     width = max(len(name) for name in COMMANDS) + 2
     lines = [
-        f"  {name:<{width}}{entry.summary}" + (f" ({entry.verbs})" if entry.verbs else "")
+        f"  {name:<{width}}{entry.summary}"
+        + (f"\n  {'':<{width}}  {entry.verbs}" if entry.verbs else "")
         for name, entry in COMMANDS.items()
     ]
     return HELP.format(commands="\n".join(lines))

@@ -1,1 +1,1 @@
-"""A complete third-party package for Palestra: copy it, rename it, replace the environment."""
+"""Environments for Palestra, in the namespace `example`."""

@@ -7,8 +7,9 @@ def palestra_environments() -> list[EnvironmentSpec]:
     """Declare the environments."""
     return [
         EnvironmentSpec(
-            name="example/Reverse-v1",
-            entry_point="palestra_example.reverse:reverse",
+            name="example/Example-v1",
+            entry_point="palestra_example.env:ExampleEnv",
             summary="write a word backwards",
+            api=">=1,<2",
         )
     ]

@@ -1,0 +1,1 @@
+"""A reward model and a policy optimizer for Palestra."""

@@ -1,0 +1,1 @@
+"""Weekday arithmetic: an environment for Palestra."""
