@@ -21,10 +21,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             {"cli"},
+            {"conformance"},  # nothing but commands and tests asks for it
             {"recipe"},
             {"stages"},
             {"rollout", "learner", "evaluation", "mixture", "report"},
-            {"rewards", "optimizers", "grading", "envs"},
+            {"rewards", "optimizers", "grading", "envs", "install"},
             {"plugins"},
             {"errors", "seeding", "splits", "config", "terminal"},
         ),
@@ -35,13 +36,14 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 The last layer is modules that are free for all, and import nothing but each other.
 """
 
-FREE = {"", "gym", "testing", "tiny"}
+FREE = {"", "gym", "pytest_plugin", "testing", "tiny"}
 """Outside the picture: the package's face, the mirror, what plugin authors' tests import, and the
 embedded model's data with its builder. They may import any room; who may import them is `FACES`."""
 
 FACES = {
     "": {"environments", "plugins", "tiny", "gym", "testing"},
     "gym": set[str](),
+    "pytest_plugin": set[str](),
     "testing": set[str](),
     "tiny": {"recipe", "tiny"},
 }
