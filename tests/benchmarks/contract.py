@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from palestra.envs import SingleTurnEnv
-from palestra.grading.isolation import IsolatedEnv, Worker
+from palestra.grading.isolation import IsolatedEnv
+from palestra.grading.pool import Pool
 from palestra.plugins.registry import get_registry
 from palestra.seeding import rng
 
@@ -33,7 +34,7 @@ def main() -> None:
     env = get_registry().make_env(ENV)
     assert isinstance(env, SingleTurnEnv)
     generator = rng(0, "bare")
-    apart = IsolatedEnv(Worker(ENV, {}, [], deterministic=True))  # as a third party's would be
+    apart = IsolatedEnv(Pool(ENV, {}, [], deterministic=True))  # as a third party's would be
 
     def bare(seed: int) -> None:
         env.grade(env.sample(generator, 1 + seed % 5), COMPLETION)

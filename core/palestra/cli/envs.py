@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from palestra.envs.env import TextEnv
 
 app = typer.Typer(
+    add_completion=False,
     help="List, show, play, check and profile environments.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from palestra.evaluation.config import EvalConfig
     from palestra.plugins.registry import Registry
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 _SHARES = ("pass@1", "lenient@1", "greedy", "format", "language_consistency")
 

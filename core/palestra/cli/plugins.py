@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 app = typer.Typer(
-    help="List, show, install and make plugins.", no_args_is_help=True, rich_markup_mode=None
+    add_completion=False,
+    help="List, show, install and make plugins.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

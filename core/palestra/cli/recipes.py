@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List, show and validate recipes.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="List, show and validate recipes.", no_args_is_help=True
+)
 
 NameOrPath = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
 Overrides = Annotated[

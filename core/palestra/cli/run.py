@@ -68,5 +68,5 @@ def command(
     )
 
 
-app = typer.Typer(help="Run a recipe.")
+app = typer.Typer(add_completion=False, help="Run a recipe.")
 app.command("run")(command)

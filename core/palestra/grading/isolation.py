@@ -11,58 +11,51 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import socket
-import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Mapping
-from itertools import count
 from typing import Any, cast
 
 from palestra.envs.env import Info, TextEnv
 from palestra.envs.score import Status
 from palestra.envs.task import Message, Task
 from palestra.errors import ConfigError, EnvironmentFailed
-from palestra.grading.channel import Channel, ChannelClosed
-from palestra.grading.worker import as_task, raised
+from palestra.grading.pool import Lost, Pool
+from palestra.grading.worker import as_task
 from palestra.plugins.registry import Kind, Registry
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.splits import Split
 
-OPEN_TIMEOUT_S = 120.0
-"""Seconds that the import, and then the making, of an environment may take."""
-
 RESET_TIMEOUT_S = 60.0
 """Seconds that a reset may take."""
-
-_GRACE_S = 5.0  # for the fork server, which does next to nothing
 
 
 class IsolatedEnv(TextEnv):
     """An environment whose code runs in a worker process.
 
     Args:
-        worker: the process, shared by the episodes of one source.
+        pool: the processes, shared by the episodes of one environment.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, pool: Pool) -> None:
         super().__init__()
-        self._worker = worker
-        self.env_id = worker.env_id
-        self.difficulties = worker.difficulties
-        self.max_turns = worker.max_turns
-        self.step_timeout_s = worker.step_timeout_s
-        self._episode = worker.new_episode()
+        self._pool = pool
+        self._worker, self._episode = pool.place()
+        facts = self._worker.facts
+        low, high = facts["difficulties"]
+        self.env_id = pool.env_id
+        self.difficulties = (int(low), int(high))
+        self.max_turns = int(facts["max_turns"])
+        self.step_timeout_s = float(facts["step_timeout_s"])
         self._generation = -1
         self._start: dict[str, Any] | None = None
         self._actions: list[str] = []
         self._last: Info = {}
-        weakref.finalize(self, worker.forget, self._episode)
+        weakref.finalize(self, self._worker.forget, self._episode)
 
     def __copy__(self) -> IsolatedEnv:
-        """Return an environment for another episode, in the same worker."""
-        return IsolatedEnv(self._worker)
+        """Return an environment for another episode, of the same workers."""
+        return IsolatedEnv(self._pool)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -91,7 +84,7 @@ class IsolatedEnv(TextEnv):
             if self._generation != self._worker.generation:
                 self._replay()
             answer = self._call("step", self.step_timeout_s, action=action)
-        except _Lost as lost:
+        except Lost as lost:
             return self._failed(action, lost.status, str(lost))
         self._actions.append(action)
         self._last = answer["info"]
@@ -111,7 +104,7 @@ class IsolatedEnv(TextEnv):
             raise EnvironmentFailed(f"{self.env_id}: reset to the task before its reference")
         try:
             return self._call("reference", RESET_TIMEOUT_S)["completion"]
-        except _Lost as lost:
+        except Lost as lost:
             raise EnvironmentFailed(f"{self.env_id}: reference_completion: {lost}") from lost
 
     def count(self, split: Split, language: str | None = None) -> int | None:
@@ -119,7 +112,7 @@ class IsolatedEnv(TextEnv):
         try:
             asked = {"op": "count", "split": split, "language": language}
             return self._worker.call(asked, RESET_TIMEOUT_S)["count"]
-        except _Lost as lost:
+        except Lost as lost:
             raise EnvironmentFailed(f"{self.env_id}: tasks of split '{split}': {lost}") from lost
 
     def _call(self, op: str, timeout_s: float, **fields: object) -> dict[str, Any]:
@@ -129,15 +122,15 @@ class IsolatedEnv(TextEnv):
         assert self._start is not None
         try:
             answer = self._call("reset", RESET_TIMEOUT_S, **self._start)
-        except _Lost as lost:
+        except Lost as lost:
             raise EnvironmentFailed(f"{self.env_id}: reset: {lost}") from lost
         self._generation = self._worker.generation
         return answer
 
     def _replay(self) -> None:
         """Bring the episode back to where it was when its worker was lost."""
-        if not self._worker.deterministic:
-            raise _Lost("its process was lost, and it cannot be played again", Status.ERROR)
+        if not self._pool.deterministic:
+            raise Lost("its process was lost, and it cannot be played again", Status.ERROR)
         self._reset()
         for action in self._actions:
             self._call("step", self.step_timeout_s, action=action)
@@ -161,158 +154,15 @@ class IsolatedEnv(TextEnv):
         return "", 0.0, True, False, info
 
 
-class _Lost(Exception):
-    """A worker did not answer, and is gone."""
-
-    def __init__(self, text: str, status: Status) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class Worker:
-    """A worker process of one environment, and the fork server that replaces it when it is lost.
-
-    Args:
-        env_id: the environment.
-        kwargs: arguments of its constructor; plain data.
-        plugins: local plugin files that the process has to load first.
-        deterministic: whether an episode can be played again.
-
-    Raises:
-        PalestraError: the environment cannot be imported or made, as its own process says.
-    """
-
-    def __init__(
-        self, env_id: str, kwargs: Mapping[str, object], plugins: list[str], deterministic: bool
-    ) -> None:
-        self.env_id = env_id
-        self.deterministic = deterministic
-        self.generation = 0
-        self._lock = threading.Lock()
-        self._numbers = count()
-        self._closing: list[int] = []
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._host = subprocess.Popen(
-                [sys.executable, "-m", "palestra.grading.host", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._socket, self._control = ours, Channel(ours)
-        self._finalizer = weakref.finalize(self, _end, self._host, ours)
-        self._channel: Channel | None = None
-        self._pid = 0
-        self._ask_host({"env_id": env_id, "kwargs": dict(kwargs), "plugins": plugins})
-        self._begin()
-
-    def new_episode(self) -> int:
-        """Return a number for one more episode."""
-        return next(self._numbers)
-
-    def forget(self, episode: int) -> None:
-        """Have the worker drop an episode, at the next call (this one may come from anywhere)."""
-        self._closing.append(episode)
-
-    def call(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Ask the worker, and return its answer.
-
-        Raises:
-            PalestraError: what the environment raised.
-            _Lost: it did not answer within `timeout_s` seconds, or its process ended; it is gone.
-        """
-        with self._lock:
-            self._close_forgotten()
-            assert self._channel is not None
-            try:
-                self._channel.send(message, timeout_s)
-                answer = self._channel.receive(timeout_s)
-            except TimeoutError:
-                self._replace()
-                raise _Lost(f"no answer within {timeout_s:g} s", Status.TIMEOUT) from None
-            except ChannelClosed as exc:
-                self._replace()
-                raise _Lost(f"its process was lost: {exc}", Status.ERROR) from None
-            except BaseException:  # Ctrl-C in the middle: what comes next would be its answer
-                self._replace()
-                raise
-        if "error" in answer:
-            raise raised(answer)
-        return answer
-
-    def close(self) -> None:
-        """End the worker and its fork server."""
-        self._finalizer()
-
-    def _close_forgotten(self) -> None:
-        assert self._channel is not None
-        try:
-            while self._closing:
-                self._channel.send({"op": "close", "episode": self._closing.pop()}, _GRACE_S)
-                self._channel.receive(_GRACE_S)
-        except (TimeoutError, ChannelClosed):
-            self._replace()
-
-    def _begin(self) -> None:
-        """Have a worker forked, and wait until it has made its environment."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._control.send({"op": "fork"}, _GRACE_S)
-            socket.send_fds(self._socket, [b"+"], [theirs.fileno()])
-        self._pid = self._control.receive(_GRACE_S)["pid"]
-        self._channel = Channel(ours)
-        try:
-            facts = self._channel.receive(OPEN_TIMEOUT_S)
-        except (TimeoutError, ChannelClosed) as exc:
-            raise EnvironmentFailed(f"{self.env_id}: cannot be made: {exc}") from exc
-        if "error" in facts:
-            raise raised(facts)
-        low, high = facts["difficulties"]
-        self.difficulties: tuple[int, int] = (low, high)
-        self.max_turns = int(facts["max_turns"])
-        self.step_timeout_s = float(facts["step_timeout_s"])
-
-    def _replace(self) -> None:
-        """Kill the worker, and begin another."""
-        assert self._channel is not None
-        self._channel.close()
-        self._control.send({"op": "kill", "pid": self._pid}, _GRACE_S)
-        self._control.receive(_GRACE_S)
-        self.generation += 1
-        self._begin()
-
-    def _ask_host(self, message: dict[str, Any]) -> None:
-        try:
-            self._control.send(message, _GRACE_S)
-            answer = self._control.receive(OPEN_TIMEOUT_S)
-        except TimeoutError:
-            what = f"it was not imported within {OPEN_TIMEOUT_S:g} s"
-            raise EnvironmentFailed(f"{self.env_id}: {what}") from None
-        except ChannelClosed as exc:
-            raise EnvironmentFailed(f"{self.env_id}: its import ended the process") from exc
-        if "error" in answer:
-            raise raised(answer)
-
-
-def _end(host: subprocess.Popen[bytes], control: socket.socket) -> None:
-    """Close the fork server's socket: it kills its workers and ends; an import may hang, though."""
-    control.close()
-    try:
-        host.wait(1.0)
-    except subprocess.TimeoutExpired:
-        host.kill()
-        host.wait()
-
-
-_workers: dict[tuple[object, ...], Worker] = {}
-_workers_lock = threading.Lock()
+_pools: dict[tuple[object, ...], Pool] = {}
+_pools_lock = threading.Lock()
 
 
 def open_env(registry: Registry, env_id: str, kwargs: Mapping[str, object]) -> TextEnv:
     """Make an environment, in a worker where its plugin's spec asks for ``isolation: process``.
 
-    Episodes of one environment with the same arguments share a worker, which lives as long as
-    this process.
+    Episodes of one environment with the same arguments share workers, which live as long as this
+    process.
 
     Raises:
         PalestraError: as `Registry.make_env`.
@@ -328,10 +178,10 @@ def open_env(registry: Registry, env_id: str, kwargs: Mapping[str, object]) -> T
         ) from exc
     files = [str(path) for path in registry.local_files]
     key = (env_id, arguments, tuple((f, _stamp(f)) for f in files), os.getpid())
-    with _workers_lock:
-        if key not in _workers:
-            _workers[key] = Worker(env_id, kwargs, files, spec.deterministic)
-        return IsolatedEnv(_workers[key])
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = Pool(env_id, kwargs, files, spec.deterministic)
+        return IsolatedEnv(_pools[key])
 
 
 def _stamp(file: str) -> int:
@@ -344,7 +194,7 @@ def _stamp(file: str) -> int:
 @atexit.register
 def close_workers() -> None:
     """End every worker of this process."""
-    with _workers_lock:
-        for worker in _workers.values():
-            worker.close()
-        _workers.clear()
+    with _pools_lock:
+        for pool in _pools.values():
+            pool.close()
+        _pools.clear()

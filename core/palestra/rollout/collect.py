@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from palestra.envs import Message, Score, Status, TextEnv
 from palestra.errors import GraderFailed, TrainingError
+from palestra.grading.isolation import IsolatedEnv
+from palestra.grading.pool import WORKERS
 from palestra.mixture.curriculum import Outcome
 from palestra.mixture.draw import Draw, Mixture
 from palestra.mixture.sources import Source
@@ -23,6 +26,7 @@ from palestra.seeding import derive_seed
 _RETRIES = 2
 
 Gather = Callable[[list[Group]], list[Group]]
+Answer = Callable[[], tuple[dict[str, Any], bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +122,8 @@ def roll_out(
 ) -> list[Group]:
     """Play all episodes of `draws` to their end, and return one group for each draw.
 
-    Single turns are graded as each completion arrives; conversations go on in lock-step.
+    Each completion is graded as it arrives: in the worker processes, where its environment has
+    some, while the sampler goes on. Conversations go on in lock-step.
     """
     groups = [
         [
@@ -129,11 +134,16 @@ def roll_out(
     ]
     episodes = [episode for group in groups for episode in group]
     waiting = [e for e in episodes if not e.over]
-    while waiting:
-        for alike in _by_params(waiting):
-            for completion in sampler.generate([e.request() for e in alike]):
-                alike[completion.index].take(completion)
-        waiting = [e for e in waiting if not e.over]
+    with ThreadPoolExecutor(WORKERS) as graders:
+        while waiting:
+            answers: list[tuple[_Episode, Completion, Answer]] = []
+            for alike in _by_params(waiting):
+                for completion in sampler.generate([e.request() for e in alike]):
+                    episode = alike[completion.index]
+                    answers.append((episode, completion, episode.take(completion, graders)))
+            for episode, completion, answer in answers:
+                episode.settle(completion, *answer())
+            waiting = [e for e in waiting if not e.over]
     _pay(episodes, sources)
     return [_group(draw, group) for draw, group in zip(draws, groups, strict=True)]
 
@@ -182,17 +192,21 @@ class _Episode:
             stop_token_ids=self.prompter.stop_token_ids,
         )
 
-    def take(self, completion: Completion) -> None:
-        """Add the policy's turn, and let the environment answer."""
+    def take(self, completion: Completion, graders: ThreadPoolExecutor) -> Answer:
+        """Add the policy's turn, and have the environment answer: now, or in its worker."""
         self.ids += completion.token_ids
         self.mask += [True] * len(completion.token_ids)
         self.logprobs += completion.logprobs.tolist()
         if completion.stop_reason == "length":
             self.stop_reason = "length"
         self.actions.append(self.prompter.action(completion.token_ids))
-        started = time.monotonic()
-        info, done = self._step(self.actions[-1])
-        self.grade_seconds += time.monotonic() - started
+        if isinstance(self.env, IsolatedEnv):
+            return graders.submit(self._step, self.actions[-1]).result
+        answered = self._step(self.actions[-1])
+        return lambda: answered
+
+    def settle(self, completion: Completion, info: dict[str, Any], done: bool) -> None:
+        """Take in the environment's answer."""
         status = Status(info["reward_status"])
         self.turns.append((len(self.ids) - 1, dict(info["reward_components"]), status))
         self.reason, self.extracted = info["reason"], info["extracted_answer"]
@@ -205,6 +219,13 @@ class _Episode:
             self.logprobs += [0.0] * len(more)
 
     def _step(self, action: str) -> tuple[dict[str, Any], bool]:
+        started = time.monotonic()
+        try:
+            return self._answer(action)
+        finally:
+            self.grade_seconds += time.monotonic() - started
+
+    def _answer(self, action: str) -> tuple[dict[str, Any], bool]:
         _, _, terminated, truncated, info = self.env.step(action)
         if info["reward_valid"] or self.source.config.on_grader_error == "mask":
             return info, terminated or truncated

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from palestra.errors import ConfigError, EnvironmentFailed, PalestraError
-from palestra.grading import isolation
+from palestra.grading import pool
 from palestra.grading.isolation import IsolatedEnv, close_workers, open_env
 from palestra.plugins.registry import Registry, get_registry, reset_registry
 
@@ -146,6 +146,15 @@ def test_a_failed_grader_is_a_status_and_never_a_wrong_answer(
     assert time.monotonic() - started < 5.0
 
 
+@pytest.fixture
+def one_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    close_workers()
+    monkeypatch.setattr(pool, "WORKERS", 1)
+    yield
+    close_workers()
+
+
+@pytest.mark.usefixtures("one_worker")
 def test_the_others_of_a_lost_worker_go_on_where_they_were(registry: Registry) -> None:
     first, second = (open_env(registry, "mine/Chat-v1", {}) for _ in range(2))
     first.reset(seed=1)
@@ -159,12 +168,13 @@ def test_the_others_of_a_lost_worker_go_on_where_they_were(registry: Registry) -
     assert [m["content"] for m in info["messages"] if m["role"] == "assistant"] == ["a", "c", "d"]
 
 
+@pytest.mark.usefixtures("one_worker")
 def test_what_cannot_be_played_again_is_an_error_of_that_episode(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (open_env(registry, "mine/Chat-v1", {}) for _ in range(2))
     assert isinstance(first, IsolatedEnv)
-    monkeypatch.setattr(first._worker, "deterministic", False)
+    monkeypatch.setattr(first._pool, "deterministic", False)
     first.reset(seed=1)
     second.reset(seed=2)
     second.step("sleep")
@@ -202,7 +212,7 @@ def test_workers_end_with_the_process_that_made_them_however_it_ends(
         "import subprocess, time\n"
         f"get_registry().add_local({str(file)!r})\n"
         "env = open_env(get_registry(), 'mine/Add-v1', {})\n"
-        "print(env._worker._host.pid, env._worker._pid, flush=True)\n"
+        "print(env._worker._host._process.pid, env._worker._pid, flush=True)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
@@ -235,7 +245,7 @@ def test_the_errors_of_its_own_process_are_the_callers(registry: Registry) -> No
 def test_an_import_that_hangs_ends_at_its_deadline(
     registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "OPEN_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(pool, "OPEN_TIMEOUT_S", 2.0)
     slow = tmp_path / "slow.py"
     slow.write_text(
         "import os, time\n"
