@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
+import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +30,40 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve on the socket whose descriptor is the first argument."""
-    _die_with_parent()
     os.dup2(2, 1)  # what a plugin prints is for people, not for whoever reads our output
     connection = socket.socket(fileno=int(sys.argv[1]))
     channel = Channel(connection)
     with contextlib.suppress(ChannelClosed):
         asked = channel.receive()
-        channel.send(_open(asked))
+        with _ending_with(connection):
+            answer = _open(asked)
+        channel.send(answer)
         _serve(connection, channel, asked)
+
+
+@contextlib.contextmanager
+def _ending_with(connection: socket.socket) -> Generator[None]:
+    """End this process when the other end closes, although it is busy importing.
+
+    Not by PR_SET_PDEATHSIG, which speaks of the parent's thread: the one that opened an
+    environment may end long before its process does.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(connection, select.POLLHUP)
+        while not done.is_set():
+            if poll.poll(200):
+                os._exit(1)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()  # a process with threads is not to be forked
 
 
 def _open(asked: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +135,7 @@ def _kill(pid: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """Have the system kill this process when its parent ends, however it ends (Linux only)."""
+    """Have the system kill this worker when the fork server ends, however it ends (Linux only)."""
     if sys.platform == "linux":
         import ctypes
 

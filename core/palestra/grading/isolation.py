@@ -20,7 +20,7 @@ from palestra.envs.env import Info, TextEnv
 from palestra.envs.score import Status
 from palestra.envs.task import Message, Task
 from palestra.errors import ConfigError, EnvironmentFailed
-from palestra.grading.pool import Lost, Pool
+from palestra.grading.pool import Lost, Pool, Stale
 from palestra.grading.worker import as_task
 from palestra.plugins.registry import Kind, Registry
 from palestra.plugins.specs import EnvironmentSpec
@@ -28,6 +28,8 @@ from palestra.splits import Split
 
 RESET_TIMEOUT_S = 60.0
 """Seconds that a reset may take."""
+
+_REPLAYS = 10
 
 
 class IsolatedEnv(TextEnv):
@@ -81,9 +83,7 @@ class IsolatedEnv(TextEnv):
         if self.task is None or self._start is None:
             return super().step(action)  # which says what is wrong
         try:
-            if self._generation != self._worker.generation:
-                self._replay()
-            answer = self._call("step", self.step_timeout_s, action=action)
+            answer = self._ask("step", self.step_timeout_s, action=action)
         except Lost as lost:
             return self._failed(action, lost.status, str(lost))
         self._actions.append(action)
@@ -103,7 +103,7 @@ class IsolatedEnv(TextEnv):
         if self.task is None or task.id != self.task.id:
             raise EnvironmentFailed(f"{self.env_id}: reset to the task before its reference")
         try:
-            return self._call("reference", RESET_TIMEOUT_S)["completion"]
+            return self._ask("reference", RESET_TIMEOUT_S)["completion"]
         except Lost as lost:
             raise EnvironmentFailed(f"{self.env_id}: reference_completion: {lost}") from lost
 
@@ -115,17 +115,16 @@ class IsolatedEnv(TextEnv):
         except Lost as lost:
             raise EnvironmentFailed(f"{self.env_id}: tasks of split '{split}': {lost}") from lost
 
-    def _call(self, op: str, timeout_s: float, **fields: object) -> dict[str, Any]:
-        return self._worker.call({"op": op, "episode": self._episode, **fields}, timeout_s)
-
-    def _reset(self) -> dict[str, Any]:
-        assert self._start is not None
-        try:
-            answer = self._call("reset", RESET_TIMEOUT_S, **self._start)
-        except Lost as lost:
-            raise EnvironmentFailed(f"{self.env_id}: reset: {lost}") from lost
-        self._generation = self._worker.generation
-        return answer
+    def _ask(self, op: str, timeout_s: float, **fields: object) -> dict[str, Any]:
+        """Ask about the episode; where its worker was replaced, play it again first."""
+        for _ in range(_REPLAYS):
+            try:
+                if self._generation != self._worker.generation:
+                    self._replay()
+                return self._call(op, timeout_s, **fields)
+            except Stale:  # another episode took the worker down meanwhile
+                continue
+        raise Lost("its process was lost again and again", Status.ERROR)
 
     def _replay(self) -> None:
         """Bring the episode back to where it was when its worker was lost."""
@@ -134,6 +133,20 @@ class IsolatedEnv(TextEnv):
         self._reset()
         for action in self._actions:
             self._call("step", self.step_timeout_s, action=action)
+
+    def _reset(self) -> dict[str, Any]:
+        assert self._start is not None
+        message = {"op": "reset", "episode": self._episode, **self._start}
+        try:
+            answer = self._worker.call(message, RESET_TIMEOUT_S)
+        except Lost as lost:
+            raise EnvironmentFailed(f"{self.env_id}: reset: {lost}") from lost
+        self._generation = answer["generation"]
+        return answer
+
+    def _call(self, op: str, timeout_s: float, **fields: object) -> dict[str, Any]:
+        message = {"op": op, "episode": self._episode, **fields}
+        return self._worker.call(message, timeout_s, self._generation)
 
     def _failed(
         self, action: str, status: Status, reason: str

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from palestra.envs.score import Status
@@ -35,6 +36,10 @@ class Lost(Exception):
     def __init__(self, text: str, status: Status) -> None:
         super().__init__(text)
         self.status = status
+
+
+class Stale(Exception):
+    """The worker was replaced since, and does not know the episode."""
 
 
 class Pool:
@@ -96,18 +101,23 @@ class Worker:
         """Have the worker drop an episode, at the next call (this one may come from anywhere)."""
         self._closing.append(episode)
 
-    def call(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Ask the worker, and return its answer.
+    def call(
+        self, message: dict[str, Any], timeout_s: float, generation: int | None = None
+    ) -> dict[str, Any]:
+        """Ask the worker, and return its answer, with the ``generation`` that gave it.
 
         Raises:
+            Stale: the worker is not of the asked `generation` any more.
             PalestraError: what the environment raised.
             Lost: it did not answer within `timeout_s` seconds, or its process ended; it is gone.
         """
         with self._lock:
             self._close_forgotten()
+            if generation not in (None, self.generation):
+                raise Stale
             try:
                 self._channel.send(message, timeout_s)
-                answer = self._channel.receive(timeout_s)
+                answer = self._channel.receive(timeout_s) | {"generation": self.generation}
             except TimeoutError:
                 self._replace()
                 raise Lost(f"no answer within {timeout_s:g} s", Status.TIMEOUT) from None
@@ -167,7 +177,7 @@ class _Host:
 
     def fork(self) -> tuple[int, Channel]:
         """Return a new worker's process number, and the channel to it."""
-        with self._lock:
+        with self._lock, self._naming_its_end():
             ours, theirs = socket.socketpair()
             with theirs:
                 self._control.send({"op": "fork"}, _GRACE_S)
@@ -176,9 +186,21 @@ class _Host:
 
     def kill(self, pid: int) -> None:
         """End a worker with all that it started."""
-        with self._lock:
+        with self._lock, self._naming_its_end():
             self._control.send({"op": "kill", "pid": pid}, _GRACE_S)
             self._control.receive(_GRACE_S)
+
+    @contextmanager
+    def _naming_its_end(self) -> Generator[None]:
+        """Say what is wrong where the fork server itself is gone: short of memory, say."""
+        try:
+            yield
+        except OSError as exc:  # ChannelClosed and TimeoutError are among them
+            code = self._process.poll()
+            raise EnvironmentFailed(
+                f"{self.env_id}: the process that starts its workers was lost "
+                f"(exit code {code}): {exc}"
+            ) from exc
 
     def _open(self, message: dict[str, Any]) -> None:
         try:

@@ -171,7 +171,8 @@ class _Episode:
         )
         self.task = cast("Any", self.env.task)
         self.opening = cast("list[Message]", self.info["messages"])
-        self.ids = list(prompter.open(self.opening))
+        self.tools = self.task.tools
+        self.ids = list(prompter.open(self.opening, self.tools))
         self.mask = [False] * len(self.ids)
         self.logprobs = [0.0] * len(self.ids)
         self.actions: list[str] = []
@@ -213,7 +214,7 @@ class _Episode:
         self.over = done or not status.is_valid
         if not self.over:
             ended = completion.stop_reason == "stop"
-            more = self.prompter.extend(info["messages"], ended=ended)
+            more = self.prompter.extend(info["messages"], self.tools, ended=ended)
             self.ids += more
             self.mask += [False] * len(more)
             self.logprobs += [0.0] * len(more)

@@ -6,7 +6,8 @@ new observation are added behind them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -28,8 +29,11 @@ R1_ZERO = (
 STYLES = ("chat", "r1_zero", "raw")
 
 
+Tools = Sequence[Mapping[str, object]]
+
+
 class _Render(Protocol):
-    def __call__(self, messages: Sequence[Message]) -> str: ...
+    def __call__(self, messages: Sequence[Message], tools: Tools) -> str: ...
 
 
 class Prompter:
@@ -38,7 +42,7 @@ class Prompter:
     Args:
         tokenizer: the model's own.
         style: ``chat`` (the tokenizer's chat template), ``r1_zero``, ``raw`` (the text alone), or
-            the path of a Jinja template that is given ``messages``.
+            the path of a Jinja template that is given ``messages`` and ``tools``.
         prefill: text that opens the policy's turn; graders see it as part of the action.
         more_stops: tokens that end a turn, beside the tokenizer's end token (some models name the
             end of a turn in their generation config alone).
@@ -60,14 +64,23 @@ class Prompter:
         self._render = _renderer(tokenizer, style)
         self.stop_token_ids = tuple(sorted({*stop_token_ids(tokenizer), *more_stops}))
 
-    def text(self, messages: Sequence[Message]) -> str:
+    def text(self, messages: Sequence[Message], tools: Tools = ()) -> str:
         """Return the prompt as the model sees it, prefill included."""
-        return self._render(messages) + self.prefill
+        return self._render(messages, tools) + self.prefill
 
-    def open(self, messages: Sequence[Message]) -> tuple[int, ...]:
-        """Return the tokens of a conversation that waits for the policy."""
+    def open(self, messages: Sequence[Message], tools: Tools = ()) -> tuple[int, ...]:
+        """Return the tokens of a conversation that waits for the policy.
+
+        Args:
+            messages: the conversation so far.
+            tools: schemas of the tools that the policy may call, as chat templates take them.
+
+        Raises:
+            ConfigError: there are tools, and the template has no place for them.
+        """
         # A chat template writes its own begin token; elsewhere the tokenizer adds it.
-        ids = self.tokenizer.encode(self.text(messages), add_special_tokens=self.style != "chat")
+        text = self.text(messages, tools)
+        ids = self.tokenizer.encode(text, add_special_tokens=self.style != "chat")
         while len(ids) > 1 and ids[-1] in self.stop_token_ids and self.style != "chat":
             ids = ids[:-1]
         return tuple(ids)
@@ -85,19 +98,23 @@ class Prompter:
         )
         return self.prefill + str(text)
 
-    def extend(self, messages: Sequence[Message], *, ended: bool) -> tuple[int, ...]:
+    def extend(
+        self, messages: Sequence[Message], tools: Tools = (), *, ended: bool
+    ) -> tuple[int, ...]:
         """Return the tokens to append for the last message, so that the policy may speak again.
 
         Args:
             messages: the conversation, its last two the policy's turn and the observation.
+            tools: as `open` had them.
             ended: whether the policy ended its turn with a stop token, which is there already.
 
         Raises:
             ConfigError: the template rewrites what came before (some drop earlier thoughts).
         """
-        before, action, after = messages[:-2], messages[-2]["content"], self.text(messages)
+        action, after = messages[-2]["content"], self.text(messages, tools)
+        before = self._render(messages[:-2], tools)
         # Some templates trim white space; the sampled tokens keep it, and only the tail is used.
-        heads = [self._render(before) + said for said in (action, action.rstrip(), action.strip())]
+        heads = [before + said for said in (action, action.rstrip(), action.strip())]
         head = next((head for head in heads if after.startswith(head)), None)
         if head is None:
             raise ConfigError(
@@ -146,10 +163,11 @@ def _renderer(tokenizer: PreTrainedTokenizerBase, style: str) -> _Render:
 def _chat(tokenizer: PreTrainedTokenizerBase) -> _Render:
     from jinja2 import TemplateError
 
-    def render(messages: Sequence[Message]) -> str:
+    def written(messages: Sequence[Message], tools: Tools) -> str:
         try:
             text = tokenizer.apply_chat_template(
                 [cast("dict[str, str]", dict(m)) for m in messages],
+                tools=[dict(tool) for tool in tools] or None,
                 tokenize=False,
                 add_generation_prompt=True,
             )
@@ -157,12 +175,21 @@ def _chat(tokenizer: PreTrainedTokenizerBase) -> _Render:
             raise ConfigError(f"prompt: chat, but the model's chat template says: {exc}") from exc
         return str(text)
 
+    def render(messages: Sequence[Message], tools: Tools) -> str:
+        text = written(messages, tools)
+        if tools and text == written(messages, ()):
+            raise ConfigError(
+                "prompt: chat, but the model's chat template has no place for tools. Use r1_zero, "
+                "raw, or FILE.jinja with {{ tools }} in it"
+            )
+        return text
+
     return render
 
 
-def _r1_zero(messages: Sequence[Message]) -> str:
+def _r1_zero(messages: Sequence[Message], tools: Tools) -> str:
     names = {"user": "User", "tool": "Tool"}
-    parts = [R1_ZERO]
+    parts = [R1_ZERO, *_listed(tools)]
     for message in messages:
         if message["role"] == "system":
             parts.append(message["content"])
@@ -173,9 +200,16 @@ def _r1_zero(messages: Sequence[Message]) -> str:
     return " ".join([*parts, "Assistant:"])
 
 
-def _raw(messages: Sequence[Message]) -> str:
+def _listed(tools: Tools) -> list[str]:
+    """Return one text of all tools, where a template is ours and there are any."""
+    if not tools:
+        return []
+    return ["Tools: " + json.dumps([dict(tool) for tool in tools], ensure_ascii=False)]
+
+
+def _raw(messages: Sequence[Message], tools: Tools) -> str:
     """Join the texts by new lines; the policy's own follow what they answer, as it wrote them."""
-    text = ""
+    text = "".join(f"{line}\n" for line in _listed(tools))
     for number, message in enumerate(messages):
         joint = "\n" if number and message["role"] != "assistant" else ""
         text += joint + message["content"]
@@ -193,9 +227,11 @@ def _from_file(path: Path) -> _Render:
     except OSError as exc:
         raise ConfigError(f"prompt: no file {path}") from exc
 
-    def render(messages: Sequence[Message]) -> str:
+    def render(messages: Sequence[Message], tools: Tools) -> str:
         try:
-            return template.render(messages=list(messages), add_generation_prompt=True)
+            return template.render(
+                messages=list(messages), tools=list(tools), add_generation_prompt=True
+            )
         except (TemplateError, TypeError, ValueError) as exc:
             raise ConfigError(f"prompt: {path}: {exc}") from exc
 

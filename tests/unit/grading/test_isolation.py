@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,27 @@ def test_workers_end_with_the_process_that_made_them_however_it_ends(
         time.sleep(0.05)
 
 
+def test_workers_outlive_the_thread_that_opened_them(registry: Registry) -> None:
+    close_workers()
+    with ThreadPoolExecutor(1) as threads:
+        env = threads.submit(open_env, registry, "mine/Add-v1", {}).result()
+    for action in ("exit", "1"):
+        env.reset(seed=0)
+        env.step(action)
+
+
+def test_a_lost_fork_server_is_one_clear_line(registry: Registry) -> None:
+    close_workers()
+    env = open_env(registry, "mine/Add-v1", {})
+    assert isinstance(env, IsolatedEnv)
+    env.reset(seed=0)
+    env._pool._host._process.kill()
+    env._pool._host._process.wait()
+    with pytest.raises(EnvironmentFailed, match=r"mine/Add-v1: the process that starts its work"):
+        env.step("exit")
+    close_workers()
+
+
 def test_what_an_environment_prints_is_not_in_the_way(env: IsolatedEnv) -> None:
     env.reset(seed=0)
     assert env.step("print")[4]["reward_status"] == "ok"
@@ -287,3 +309,23 @@ def test_stepping_before_a_reset_is_the_callers_mistake(registry: Registry) -> N
     env.step("1")
     with pytest.raises(gymnasium.error.ResetNeeded):
         env.step("1")
+
+
+def test_gradings_in_many_threads_are_none_lost_and_none_wrong(registry: Registry) -> None:
+    expected = {"sleep": "timeout", "exit": "error", "raise": "error"}
+
+    def grade(number: int) -> bool:
+        env = open_env(registry, "mine/Add-v1", {})
+        env.reset(seed=number)
+        assert env.task is not None
+        failing = {50: "sleep", 90: "sleep", 20: "exit", 60: "exit", 61: "exit", 99: "raise"}
+        right = str(env.task.reference)
+        action = failing.get(number, right if number % 2 else "no")
+        _, reward, _, _, info = env.step(action)
+        return (info["reward_status"], reward) == (
+            expected.get(action, "ok"),
+            float(action == right),
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(grade, range(120)))

@@ -214,3 +214,33 @@ def test_a_template_that_trims_white_space_still_only_appends():
     prompter = Prompter(byte_tokenizer(TRIMS), "chat")
     more = prompter.extend([user("q"), assistant("  a b \n"), user("more")], ended=True)
     assert prompter.tokenizer.decode(more) == "\n<|user|>more<|assistant|>"
+
+
+TOOLS = ({"type": "function", "function": {"name": "add", "parameters": {}}},)
+WITH_TOOLS = "{% if tools %}<|system|>{{ tools | tojson }}{% endif %}" + CHAT
+
+
+def test_tools_reach_a_chat_template_that_has_a_place_for_them():
+    prompter = Prompter(byte_tokenizer(WITH_TOOLS))
+    assert '"name": "add"' in prompter.text([user("2+2?")], TOOLS)
+    assert prompter.text([user("2+2?")]) == "<|user|>2+2?<|assistant|>"
+
+
+def test_tools_are_never_left_out_in_silence():
+    with pytest.raises(ConfigError, match="no place for tools"):
+        Prompter(byte_tokenizer()).open([user("2+2?")], TOOLS)
+
+
+@pytest.mark.parametrize("style", ["r1_zero", "raw"])
+def test_our_own_templates_list_the_tools(style: str):
+    assert '"name": "add"' in Prompter(byte_tokenizer(), style).text([user("2+2?")], TOOLS)
+
+
+def test_a_conversation_with_tools_only_grows():
+    prompter = Prompter(byte_tokenizer(WITH_TOOLS))
+    opening, call = [user("2+2?")], assistant("add(2, 2)")
+    ids = prompter.open(opening, TOOLS)
+    said = tuple(prompter.tokenizer.encode(call["content"]))
+    more = prompter.extend([*opening, call, user("4")], TOOLS, ended=False)
+    whole = prompter.tokenizer.encode(prompter.text([*opening, call, user("4")], TOOLS))
+    assert [*ids, *said, *more] == whole
