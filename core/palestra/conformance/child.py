@@ -12,10 +12,16 @@ import contextlib
 import json
 import os
 import pickle
+import resource
+import select
 import sys
+import threading
 from typing import Any, TextIO, cast
 
 from palestra.errors import ConfigError, PalestraError
+
+CPU_LIMIT_S = 600
+"""CPU seconds that the process may take in all."""
 
 
 def serve(job: dict[str, Any], out: TextIO, subject: Any = None) -> None:
@@ -82,9 +88,28 @@ def main() -> None:
     """Read the job, and keep the pipe for records alone."""
     out = cast("TextIO", os.fdopen(os.dup(1), "w", encoding="utf-8"))
     os.dup2(2, 1)
+    _end_with_the_reader(out.fileno())
     job = json.loads(sys.stdin.readline())
     with contextlib.suppress(BrokenPipeError):
         serve(job, out)
+
+
+def _end_with_the_reader(pipe: int) -> None:
+    """End this process when nobody reads its records any more, although it hangs.
+
+    Where not even a thread gets a turn (a pattern that backtracks for ever), the CPU limit ends it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    limit = CPU_LIMIT_S if hard == resource.RLIM_INFINITY else min(CPU_LIMIT_S, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (limit if soft < 0 else min(soft, limit), hard))
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(pipe, select.POLLERR)
+        poll.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":
