@@ -87,11 +87,24 @@ def test_mistakes_are_one_line():
 
 
 @pytest.mark.slow
-def test_all_checks_whatever_can_be_made():
-    done = envs("check", "--all", "--json")
-    checked = {document["env"]: document for document in json.loads(done.stdout)["envs"]}
-    assert {"math/Arithmetic-v1", "logic/Ordering-v1", "general/Instructions-v1"} <= set(checked)
-    assert "math/Dataset-v1: not checked: " in done.stderr
+def test_all_checks_whatever_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PALESTRA_PLUGINS", "")
+    file = tmp_path / "more.py"
+    file.write_text(
+        MY_ENV.read_text()
+        + "@single_turn('acme/Other-v1')\n"
+        + "def other(rng, difficulty):\n"
+        + "    a = int(rng.integers(10**6))\n"
+        + "    return Task(prompt=f'What is {a}-1?', reference=str(a - 1))\n"
+        + "from palestra import SingleTurnEnv, environment\n"
+        + "@environment('acme/Data-v1')\n"
+        + "class Data(SingleTurnEnv):\n"
+        + "    def __init__(self, path): ...\n"
+    )
+    done = envs("check", "--all", "--json", "--plugins", file)
+    checked = {document["env"] for document in json.loads(done.stdout)["envs"]}
+    assert checked == {"acme/Add-v1", "acme/Other-v1"}
+    assert "acme/Data-v1: not checked: " in done.stderr
 
 
 def test_profile_measures_rates_lengths_and_memory():
