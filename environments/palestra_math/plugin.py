@@ -2,21 +2,59 @@
 
 from palestra.plugins.specs import EnvironmentSpec
 
+_MPMATH = "mpmath>=1.3"  # irrational answers, compared to fifty digits
+_MATH_VERIFY = "math-verify>=0.9,<0.10"  # references with integrals, sums and the like
+
 
 def palestra_environments() -> list[EnvironmentSpec]:
-    """Declare the math environments."""
+    """Declare the math environments.
+
+    All are graded inline: the grader's work is bounded by construction, and what goes to
+    math-verify goes to a child process that is killed when it is late.
+    """
     return [
-        EnvironmentSpec(
-            name="math/Arithmetic-v1",
-            entry_point="palestra_math.arithmetic:ArithmeticEnv",
-            summary="sums, differences and products of graded difficulty, in English and Chinese",
-            isolation="inline",
+        _env(
+            "Arithmetic",
+            "arithmetic:ArithmeticEnv",
+            "sums, differences and products of graded difficulty, in English and Chinese",
         ),
-        EnvironmentSpec(
-            name="math/Dataset-v1",
-            entry_point="palestra_math.dataset:DatasetEnv",
-            summary="questions and answers of a local JSONL file, its columns named by you",
-            has_reference=True,
-            isolation="inline",
+        _env(
+            "Dataset",
+            "dataset:DatasetEnv",
+            "questions and answers of a JSONL, CSV or Parquet file, or of the Hub",
+        ),
+        _env("GSM8K", "dataset:GSM8KEnv", "grade-school word problems, from the Hub or a file"),
+        _env(
+            "MATH",
+            "dataset:MATHEnv",
+            "competition problems with LaTeX answers, from the Hub or a file",
+            requires=(_MPMATH, _MATH_VERIFY),
+        ),
+        _env("AIME", "dataset:AIMEEnv", "AIME 2024, from the Hub or a file; a test set"),
+        _env(
+            "Countdown", "countdown:CountdownEnv", "reach a target with given numbers, by + - * /"
+        ),
+        _env("Algebra", "algebra:AlgebraEnv", "equations, systems and roots, exact"),
+        _env(
+            "NumberTheory",
+            "number_theory:NumberTheoryEnv",
+            "divisors, remainders, powers and congruences",
+        ),
+        _env("Combinatorics", "combinatorics:CombinatoricsEnv", "counting problems"),
+        _env(
+            "Geometry",
+            "geometry:GeometryEnv",
+            "lengths, areas and circles, exact",
+            requires=(_MPMATH,),
         ),
     ]
+
+
+def _env(name: str, entry: str, summary: str, requires: tuple[str, ...] = ()) -> EnvironmentSpec:
+    return EnvironmentSpec(
+        name=f"math/{name}-v1",
+        entry_point=f"palestra_math.{entry}",
+        summary=summary,
+        requires=requires,
+        isolation="inline",
+    )
