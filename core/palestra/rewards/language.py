@@ -1,13 +1,14 @@
 """Language consistency: the share of the words of the thoughts that are in the asked language.
 
 The language of a word is told by its script: exact for languages that own one (Chinese, Korean,
-Russian, ...), and blind between two that share the Latin letters.
+Russian, ...), and blind between two that share the Latin letters. `palestra_language` builds on the
+same words, and tells languages of one script apart as well.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from palestra.envs import Score, Status
 from palestra.rewards.base import Scored
@@ -64,18 +65,34 @@ def chain_of_thought(completion: str) -> str:
     return "\n".join(found) if found else _ANSWER.sub(" ", completion)
 
 
-def language_share(text: str, language: str) -> float | None:
-    """Return the share of the words of `text` in `language`, or None where there is no word.
+def prose(text: str) -> str:
+    """Return `text` with blanks for what is in no language: code, LaTeX, links and R1's tags."""
+    return _NOT_PROSE.sub(" ", text)
 
-    Code, LaTeX, links and numbers are not words, nor are single Latin letters and short runs of
-    capitals (variables, acronyms, and the like, which every language borrows).
+
+def words(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the script and the letters of each word of `text`, which should be `prose`.
+
+    Numbers are not words, nor are single Latin letters and short runs of capitals (variables,
+    acronyms, and the like, which every language borrows).
     """
-    scripts = _OF_LANGUAGE.get(language.split("-")[0].lower(), ("latin",))
+    for match in _WORD.finditer(text):
+        script = match.lastgroup or ""
+        if not (script == "latin" and _is_name(match[0])):
+            yield script, match[0]
+
+
+def scripts_of(language: str) -> tuple[str, ...]:
+    """Return the scripts that `language` (``zh``, ``zh-CN``) is written in; Latin, if no other."""
+    return _OF_LANGUAGE.get(language.split("-")[0].lower(), ("latin",))
+
+
+def language_share(text: str, language: str) -> float | None:
+    """Return the share of the words of `text` in `language`, or None where there is no word."""
+    scripts = scripts_of(language)
     own = other = 0
-    for match in _WORD.finditer(_NOT_PROSE.sub(" ", text)):
-        if match.lastgroup == "latin" and _is_name(match[0]):
-            continue
-        if match.lastgroup in scripts:
+    for script, _ in words(prose(text)):
+        if script in scripts:
             own += 1
         else:
             other += 1

@@ -70,6 +70,44 @@ def test_the_chain_of_thought_is_what_the_tags_hold(completion: str, thoughts: s
     assert chain_of_thought(completion) == thoughts
 
 
+@pytest.mark.parametrize(
+    ("completion", "english"),
+    [
+        ("绿 绿 绿", 0),
+        (
+            "<think>first G\nG在Z前\nZ before R\nR before N\n所以GZRN</think><answer>GZRN</answer>",
+            3 / 7,
+        ),
+        ("首先N\nA before V\nV before Y\nso NVY", 3 / 5),
+        ("snow snow", 1),
+        ("<think>首先E\nE before R\nR在N前\n所以ERN</think><answer>ERN</answer>", 1 / 7),
+        (
+            "<think>ones: 3+3=6\n十位：7+4=15\n等等，十位：7+8=15\nso 156</think><answer>156</answer>",
+            1 / 4,
+        ),
+        ("<think>首先B\nB before E\nE before F\nso BEF</think><answer>BEF</answer>", 3 / 5),
+        (
+            "个位：8+4=42进1\ntens: 7+2+1=10 carry 1\nhundreds: 3+3+1=9\nwait, hundreds: 3+5+1=9\n所以902",
+            1 / 2,
+        ),
+        ("<think>first E\nU在C前\nC before S\n所以ECN</think><answer>ECN</answer>", 1 / 3),
+        ("<think>ones: 6-2=9\ntens: 5-5=0\nso 4</think>4", 1),
+        ("<think>first J\nJ before I\nV在R前\nR before N\nso JVRN</think>JVRN", 2 / 3),
+        (
+            "<think>ones: 5+8=8\nwait, ones: 0+8=8\n十位：0+1=8\nhundreds: 6+6=14\n所以1288</think>1288",
+            1 / 2,
+        ),
+        ("<think>start from the last</think><answer>sun dog cup</answer>", 1),
+        ("first N\nN before B\nK before U\nU在V前\nV在E前\nso NKUVE", 1 / 2),
+    ],
+)
+def test_the_verdicts_on_the_embedded_models_text_stay(completion: str, english: float):
+    """r1-tiny's published numbers depend on them: its corpus writes such text."""
+    thoughts = chain_of_thought(completion)
+    assert language_share(thoughts, "en") == pytest.approx(english)
+    assert language_share(thoughts, "zh") == pytest.approx(1 - english)
+
+
 def reward(completion: str, language: str | None) -> tuple[float, Status]:
     item = Scored(messages=[], completion=completion, language=language, env_id="", task_id="")
     (score,) = LanguageConsistencyReward().score([item])
