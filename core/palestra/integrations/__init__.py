@@ -1,0 +1,1 @@
+"""Palestra's environments in other people's trainers."""
