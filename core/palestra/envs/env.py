@@ -61,6 +61,7 @@ class TextEnv(gymnasium.Env[str, str]):
     max_turns: int = 1
     step_timeout_s: float = 30.0  # an environment in a worker process is killed after it
     reward_range: tuple[float, float] | None = None  # its spec's, set where it is made by its id
+    default_split: Split = "train"  # the first that its spec declares, set there too
 
     def __init__(self) -> None:
         self.metadata = {"render_modes": []}
@@ -107,7 +108,8 @@ class TextEnv(gymnasium.Env[str, str]):
 
         Args:
             seed: decides the task, unless `options` names one.
-            options: any of ``split`` (train), ``index``, ``task_id``, ``difficulty`` (a level or a
+            options: any of ``split`` (the first that its spec
+                declares, else train), ``index``, ``task_id``, ``difficulty`` (a level or a
                 ``(low, high)`` range) and ``language``; ``task_id`` goes before ``index``, and
                 ``index`` before `seed`.
 
@@ -187,7 +189,7 @@ class TextEnv(gymnasium.Env[str, str]):
                     f"unknown option '{name}' of reset.{did_you_mean(name, _OPTIONS)} "
                     f"Options: {', '.join(_OPTIONS)}"
                 )
-        split = options.get("split", "train")
+        split = options.get("split", self.default_split)
         if split not in SPLITS:
             raise ConfigError(f"no split '{split}'.{did_you_mean(str(split), SPLITS)}")
         if "index" in options and not _is_count(options["index"]):
@@ -197,7 +199,7 @@ class TextEnv(gymnasium.Env[str, str]):
         return options
 
     def _find_task(self, seed: int | None, options: dict[str, Any]) -> Task:
-        split: Split = options.get("split", "train")
+        split: Split = options.get("split", self.default_split)
         difficulty = options.get("difficulty", self.difficulties)
         language = options.get("language")
         stream, number = ("i", options["index"]) if "index" in options else ("s", seed)

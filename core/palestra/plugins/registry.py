@@ -238,6 +238,7 @@ class Registry:
             env = cast("TextEnv", env)
             env.env_id = spec.name
             env.reward_range = spec.reward_range
+            env.default_split = cast("Any", spec.splits[0])
         return env
 
     # -- observers ------------------------------------------------------------------------------

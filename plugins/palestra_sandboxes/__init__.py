@@ -1,0 +1,1 @@
+"""Sandboxes for untrusted programs: bubblewrap or user namespaces, Docker, and none at all."""

@@ -1,0 +1,10 @@
+"""Aborts."""
+
+import os
+
+
+def solve(n):
+    os.abort()
+
+
+os.abort()

@@ -1,0 +1,5 @@
+"""Becomes another program that succeeds."""
+
+import os
+
+os.execv("/bin/true", ["true"])

@@ -1,0 +1,9 @@
+"""An infinite generator for a value."""
+
+
+def solve(n):
+    while True:
+        yield n
+
+
+print(solve(1))

@@ -1,0 +1,8 @@
+"""Raises GeneratorExit."""
+
+
+def solve(n):
+    raise GeneratorExit
+
+
+raise GeneratorExit

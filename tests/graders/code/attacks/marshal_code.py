@@ -1,0 +1,8 @@
+"""Returns a code object."""
+
+
+def solve(n):
+    return compile("1", "x", "eval")
+
+
+print(solve(0))

@@ -1,0 +1,8 @@
+"""Calls quit()."""
+
+
+def solve(n):
+    quit()
+
+
+quit()
