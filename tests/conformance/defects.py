@@ -265,7 +265,7 @@ class Hangs(Sound):
 
 class Slow(Sound):
     def sample(self, rng: np.random.Generator, difficulty: int) -> Task:
-        time.sleep(0.021)
+        time.sleep(0.11)
         return super().sample(rng, difficulty)
 
 

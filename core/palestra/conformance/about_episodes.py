@@ -24,7 +24,7 @@ from palestra.conformance.statistics import beats_chance
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.terminal import one_line
 
-LEAST_PAIRS_PER_S = 50
+LEAST_PAIRS_PER_S = 10
 AT_RESET = ("task_id", "split", "prompt_hash", "messages", "stop_reason")
 AFTER_A_STEP = (
     *AT_RESET,
