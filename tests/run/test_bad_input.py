@@ -395,7 +395,7 @@ ROWS = [
     (TWO_LINES + '{"question": "2+\n', "rows.jsonl:2: not JSON"),
     (TWO_LINES + "[1, 2]\n", "rows.jsonl:2: expected an object with question, answer"),
     ("\n\n", "rows.jsonl: no rows"),
-    (b'\xff\xfe{"question"\n', "math/Dataset-v1"),
+    (b'\xff\xfe{"question"\n', "rows.jsonl: not UTF-8"),
 ]
 
 

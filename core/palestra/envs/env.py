@@ -39,12 +39,14 @@ class Turn:
         observation: the next message for the policy (may be empty when `done`).
         score: this turn's score, if it has one.
         done: whether the conversation is over.
+        truncated: whether a limit of the environment's own cut it off; `done` goes before it.
         role: who speaks: a ``user``, or a ``tool`` whose output it is.
     """
 
     observation: str = ""
     score: Score | None = None
     done: bool = False
+    truncated: bool = False
     role: Literal["user", "tool"] = "user"
 
 
@@ -141,7 +143,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self._messages.append({"role": "assistant", "content": action})
         if turn.observation:
             self._messages.append({"role": turn.role, "content": turn.observation})
-        truncated = not turn.done and self._turns_taken >= self.max_turns
+        truncated = not turn.done and (turn.truncated or self._turns_taken >= self.max_turns)
         ended = "terminated" if turn.done else "truncated" if truncated else None
         info = self._info(stop_reason=ended)
         score = turn.score or Score(value=0.0)

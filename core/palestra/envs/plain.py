@@ -65,7 +65,8 @@ class PlainEnv(MultiTurnEnv):
         return Turn(
             observation=_text(self.inner, observation),
             score=Score(value=float(reward)),
-            done=bool(terminated or truncated),
+            done=bool(terminated),
+            truncated=bool(truncated),
         )
 
     def close(self) -> None:

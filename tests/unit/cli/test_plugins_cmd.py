@@ -73,7 +73,7 @@ def test_broken_plugins_are_lines_of_the_table(site: Path):
     assert "sys.exit(3)" in lines["exits"]
     assert "Did you mean 'palestra_environments'?" in lines["misspelt"]
     assert "ok      1 sampler, observes runs" in lines["works"]
-    assert "ok      2 environments" in lines["math"]
+    assert re.search(r" ok +\d+ environments$", lines["math"])
 
 
 def test_json_is_one_document(site: Path):

@@ -1,0 +1,1 @@
+"""Gymnasium's environments as Palestra's: those over text, and the games of `toy_text`."""
