@@ -26,6 +26,8 @@ NOT_RUN = {
     ("docs/tutorials/first-environment.md", "python -m venv .venv"),
     ("docs/how-to/publish-a-plugin.md", "pip install 'palestra[plugins]'"),
     ("docs/how-to/publish-a-plugin.md", "pip install build"),
+    ("docs/how-to/e2b.md", "from palestra.grading.sandbox import get_sandbox"),
+    ("docs/reference/adapters-reasoning-gym.md", "pip install 'palestra[adapters]'"),
     ("docs/how-to/llm-judge.md", "export OPENAI_BASE_URL=http://localhost:8000/v1"),
 }
 """Page and first line of each block that is not run; the page's source says why."""
