@@ -116,7 +116,7 @@ def page(rows: list[dict[str, Any]]) -> str:
         "",
         "<!-- not run: it installs from PyPI -->",
         "```sh",
-        "pip install \'palestra[adapters]\'",
+        "pip install 'palestra[adapters]'",
         "```",
         "",
         "`accuracy` is 1 where upstream's scorer pays in full, so its partial credit, which pays",
