@@ -30,7 +30,13 @@ def palestra_environments() -> list[EnvironmentSpec]:
             "competition problems with LaTeX answers, from the Hub or a file",
             requires=(_MPMATH, _MATH_VERIFY),
         ),
-        _env("AIME", "dataset:AIMEEnv", "AIME 2024, from the Hub or a file; a test set"),
+        _env(
+            "AIME",
+            "dataset:AIMEEnv",
+            "AIME 2024, from the Hub or a file; a test set",
+            splits=("test",),
+            chance=0.07,  # of thirty answers, two are the same
+        ),
         _env(
             "Countdown", "countdown:CountdownEnv", "reach a target with given numbers, by + - * /"
         ),
@@ -50,11 +56,20 @@ def palestra_environments() -> list[EnvironmentSpec]:
     ]
 
 
-def _env(name: str, entry: str, summary: str, requires: tuple[str, ...] = ()) -> EnvironmentSpec:
+def _env(
+    name: str,
+    entry: str,
+    summary: str,
+    requires: tuple[str, ...] = (),
+    splits: tuple[str, ...] = ("train", "validation", "test"),
+    chance: float = 0.0,
+) -> EnvironmentSpec:
     return EnvironmentSpec(
         name=f"math/{name}-v1",
         entry_point=f"palestra_math.{entry}",
         summary=summary,
         requires=requires,
+        splits=splits,
+        chance=chance,
         isolation="inline",
     )
