@@ -81,6 +81,7 @@ def test_a_page_that_tells_the_truth_passes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path, monkeypatch, GOOD)
+    assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "x = 1\n"
 
 
 @pytest.mark.parametrize(

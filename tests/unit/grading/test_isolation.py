@@ -230,9 +230,11 @@ def test_workers_outlive_the_thread_that_opened_them(registry: Registry) -> None
     close_workers()
     with ThreadPoolExecutor(1) as threads:
         env = threads.submit(open_env, registry, "mine/Add-v1", {}).result()
+    statuses: list[str] = []
     for action in ("exit", "1"):
         env.reset(seed=0)
-        env.step(action)
+        statuses.append(env.step(action)[4]["reward_status"])
+    assert statuses == ["error", "ok"]
 
 
 def test_a_lost_fork_server_is_one_clear_line(registry: Registry) -> None:

@@ -1,0 +1,79 @@
+"""What a run tries before it begins: references, and the overlap with its evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from palestra.errors import DataError
+from palestra.grading.isolation import close_workers
+from palestra.plugins.registry import reset_registry
+from palestra.recipe.config import Recipe, load_recipe
+from palestra.recipe.preflight import audit, try_sources
+
+PLUGIN = """
+from palestra import SingleTurnEnv, Task, environment, single_turn
+
+@single_turn("mine/Stubborn-v1", grade=lambda task, completion: 0.0)
+def stubborn(rng, difficulty):
+    a = int(rng.integers(10**6))
+    return Task(prompt=f"{a}+1=", reference=str(a + 1))
+
+@environment("mine/Leaky-v1")
+class Leaky(SingleTurnEnv):
+    def tasks(self, split):
+        return [Task(prompt=f"What is {i}+1?", reference=str(i + 1)) for i in range(20)]
+"""
+
+RECIPE = """
+model: tiny
+plugins: [./mine.py]
+mixtures: {{own: {{sources: [{{env: {train}}}]}}}}
+stages:
+  zero:
+    type: rl
+    init_from: base
+    mixture: own
+    steps: 4
+    prompts_per_step: 8
+    group_size: 2
+    sampling: {{max_tokens: 8}}
+    optim: {{learning_rate: 1.0e-4}}
+    eval: {{envs: [{test}], questions: 10, samples: 1}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_registry() -> Iterator[None]:
+    reset_registry()
+    yield
+    close_workers()
+    reset_registry()
+
+
+def recipe(folder: Path, train: str, test: str) -> Recipe:
+    (folder / "mine.py").write_text(PLUGIN)
+    (folder / "own.yaml").write_text(RECIPE.format(train=train, test=test))
+    return load_recipe(folder / "own.yaml")
+
+
+def test_a_grader_that_refuses_its_own_reference_stops_the_run(tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, "mine/Stubborn-v1", "math/Arithmetic-v1")
+    with pytest.raises(DataError, match=r"own\.yaml:4 .*mine/Stubborn-v1 refuses its own ref"):
+        try_sources(loaded, ["zero"])
+
+
+def test_a_question_that_is_trained_on_stops_the_run(tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, "mine/Leaky-v1", "mine/Leaky-v1")
+    try_sources(loaded, ["zero"])
+    with pytest.raises(DataError, match=r"own\.yaml:\d+ .*of its 10 questions are training prom"):
+        audit(loaded, ["zero"])
+
+
+def test_sound_sources_pass_and_the_audit_says_so(tmp_path: Path) -> None:
+    loaded = recipe(tmp_path, "math/Arithmetic-v1", "math/Arithmetic-v1")
+    try_sources(loaded, ["zero"])
+    (found,) = audit(loaded, ["zero"])
+    assert (found.questions, found.identical, found.shared) == (10, 0, 0)
