@@ -13,6 +13,7 @@ MORE := tests/graders tests/adapters tests/e2b tests/docs
 
 demo: $(STAMP)
 	$(BIN)/palestra run r1-tiny
+	@$(BIN)/palestra plugins doctor | grep -E '^[a-z]+ +programs'  # can programs be run here?
 
 test: lint
 	$(PYTEST) $(addprefix --ignore=,$(MORE))

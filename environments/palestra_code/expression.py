@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 
 import numpy as np
@@ -50,14 +51,68 @@ class ExpressionEnv(SingleTurnEnv):
         )
 
     def reference_completion(self, task: Task) -> str:
-        line = _STEP[task.language or "en"].format(e=task.metadata["expression"], v=task.reference)
-        return f"<think>{line}</think><answer>{task.reference}</answer>"
+        say = _STEP[task.language or "en"]
+        lines = [say.format(e=e, v=v) for e, v in worked(str(task.metadata["expression"]))]
+        return f"<think>{chr(10).join(lines)}</think><answer>{task.reference}</answer>"
 
     def probes(self, task: Task) -> list[str]:
         """The question itself, a list of guesses, and code instead of a value."""
         expression = str(task.metadata["expression"])
         cheats = (expression, "0 or 1 or 2", f"eval({expression!r})", "9**9**9")
         return [f"<think>x</think><answer>{each}</answer>" for each in cheats]
+
+
+def worked(expression: str) -> list[tuple[str, str]]:
+    """Return the operations of an expression in the order of their evaluation, each with its value.
+
+    Example:
+        >>> worked("(3+4)*2-5")
+        [('3+4', '7'), ('7*2', '14'), ('14-5', '9')]
+    """
+    reduction = _Reduction()
+    reduction.visit(ast.parse(expression, mode="eval").body)
+    return reduction.steps or [(expression, repr(evaluate(expression)))]
+
+
+class _Reduction(ast.NodeTransformer):
+    """Puts the value in the place of each operation, innermost first, and notes the step."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, str]] = []
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        self.generic_visit(node)
+        return self._valued(node, ast.unparse(node).replace(" ", ""))
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        return self._valued(node, ast.unparse(node))
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        return self._valued(node, ast.unparse(node))
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        return self._valued(node, ast.unparse(node))
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
+        self.generic_visit(node)
+        return self._valued(node, ast.unparse(node)) if isinstance(node.op, ast.Not) else node
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
+        self.generic_visit(node)
+        return self._valued(node, ast.unparse(node))
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.expr:
+        node.test = self.visit(node.test)
+        chosen = node.body if evaluate(ast.unparse(node.test)) else node.orelse
+        if isinstance(chosen, ast.Constant):
+            return self._valued(node, ast.unparse(node))
+        return self.visit(chosen)
+
+    def _valued(self, node: ast.expr, text: str) -> ast.expr:
+        value = repr(evaluate(text))
+        self.steps.append((text, value))
+        return ast.parse(value, mode="eval").body
 
 
 def _is(answer: str | None, reference: object) -> bool:

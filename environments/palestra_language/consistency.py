@@ -89,10 +89,27 @@ class ConsistencyEnv(RewordedEnv):
         )
 
     def reference_completion(self, task: Task) -> str | None:
-        """Return a sentence of thought in the language, and the source's answer."""
+        """Return the source's worked solution in the language, or a sentence and its answer."""
+        worked = self._worked(task)
+        if worked is not None:
+            return worked
         answer = self.reference_answer(task)
         thoughts = _THOUGHTS[str(task.language)]
         return None if answer is None else f"<think>{thoughts}</think><answer>{answer}</answer>"
+
+    def _worked(self, task: Task) -> str | None:
+        """Return the source's solution in the language asked for, where it can write that."""
+        self.source.reset(options={"task_id": str(task.metadata["source_id"])})
+        assert self.source.task is not None
+        asked = replace(self.source.task, language=task.language)
+        try:
+            worked = self.source.reference_completion(asked)
+        except LookupError:  # the source has no words for this language
+            return None
+        if worked is None:
+            return None
+        share = target_language_share(chain_of_thought(worked), str(task.language))
+        return worked if share == 1 else None
 
     def probes(self, task: Task) -> list[str]:
         """Try the right answer with thoughts in another language, and without thoughts."""

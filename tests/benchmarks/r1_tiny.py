@@ -19,6 +19,7 @@ from rich.table import Table
 
 from palestra.evaluation.metrics import Measure
 from palestra.evaluation.pooling import pooled
+from palestra.recipe.config import load_recipe
 
 RANDOM = "{random: 1.0}"
 COLUMNS = ("pass@1", "lenient@1", "format", "language_consistency", "mean_length")
@@ -38,7 +39,7 @@ def control(folder: Path, seed: int) -> dict[str, Any]:
     """Run R1-Zero for as many steps with rewards that say nothing."""
     sets = [
         part
-        for source in (0, 1)
+        for source in range(len(load_recipe("r1-tiny").mixtures["zero"].sources))
         for part in ("--set", f"mixtures.zero.sources.{source}.rewards={RANDOM}")
     ]
     return run(folder, "--seed", str(seed), "--only", "zero", *sets)

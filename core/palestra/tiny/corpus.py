@@ -76,17 +76,21 @@ def documents(sources: Sequence[Source], seed: int, noise: Noise) -> Iterator[Do
         )
         task = source.env.task
         assert task is not None
-        prompt = task.messages[-1]["content"]
-        yield Document(prompt, _complete(source.env, task, rng, noise), task.prompt_hash)
+        completion = _complete(source.env, task, rng, noise)
+        if completion is not None:
+            yield Document(task.messages[-1]["content"], completion, task.prompt_hash)
 
 
-def _complete(env: TextEnv, task: Task, rng: np.random.Generator, noise: Noise) -> str:
+def _complete(env: TextEnv, task: Task, rng: np.random.Generator, noise: Noise) -> str | None:
+    """Return a continuation, or None where the solution is not the same in both languages."""
     own = task.language or "en"
     lines, answer = _parts(env, task)
     if rng.random() < noise.bare:
         wrong = rng.random() < noise.bare_wrong
         return _corrupt(answer, rng, 0.5, at_least_one=True) if wrong else answer
     other_lines, _ = _parts(env, replace(task, language=_OTHER[own], metadata={**task.metadata}))
+    if len(other_lines) != len(lines):
+        return None
     draw = rng.random()
     if draw < noise.wrong_language:
         picked = [(_OTHER[own], line) for line in other_lines]
@@ -125,7 +129,7 @@ def _concluded(last_line: str, answer: str) -> str:
     """Return what the last line concludes, right or wrong, where it ends like an answer."""
     tail = last_line[-len(answer) :]
     same_kind = [c.isdigit() for c in tail] == [c.isdigit() for c in answer]
-    return tail if same_kind and (tail.isdigit() or tail.isupper()) else answer
+    return tail if same_kind and (tail.lstrip("-").isdigit() or tail.isupper()) else answer
 
 
 def _corrupt(text: str, rng: np.random.Generator, rate: float, at_least_one: bool = False) -> str:

@@ -51,7 +51,7 @@ def test_each_part_has_a_line_and_every_problem_a_mend():
         "palestra",
         "train",
         "vllm",
-        "bubblewrap",
+        "programs",
         "plugins",
         "cache",
         "disk",
@@ -74,6 +74,27 @@ def test_a_broken_plugin_is_a_problem_with_its_cause_and_its_mend(tmp_path: Path
     code, out = doctor(**environment)
     assert code == 1
     assert "\x1b" not in out
+
+
+def test_a_machine_that_confines_programs_says_how():
+    found = findings()["programs"]
+    assert found["state"] == "ok"
+    assert "confined by" in found["detail"]
+
+
+def test_a_machine_that_can_confine_no_program_says_what_is_missing():
+    script = (
+        "import palestra_sandboxes.local as local\n"
+        "local.LocalSandbox._trouble = lambda self: f'{self.by} is not allowed'\n"
+        "from palestra.install.health import _programs\n"
+        "finding = _programs(); print(finding.state, finding.detail, finding.mend)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.startswith("note environments that run programs"), done.stderr
+    assert "namespaces is not allowed" in done.stdout
+    assert "code/Expression-v1" in done.stdout
 
 
 def test_more_threads_than_cores_are_noted():

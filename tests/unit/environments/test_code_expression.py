@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from palestra.envs import Task
 from palestra_code.evaluator import Refused, evaluate, literal
-from palestra_code.expression import ExpressionEnv
+from palestra_code.expression import ExpressionEnv, worked
 
 
 def make() -> ExpressionEnv:
@@ -34,7 +34,26 @@ def test_the_reference_is_pythons_value_and_earns_all(level: int) -> None:
         expression = str(task.metadata["expression"])
         assert repr(eval(expression)) == task.reference
         assert env.grade(task, env.reference_completion(task)).value == 1.0
-        assert len(env.reference_completion(task)) < 150
+        assert len(env.reference_completion(task)) < 250
+
+
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_every_step_of_the_working_is_true_and_the_last_one_is_the_answer(level: int) -> None:
+    for task in drawn(level, 500):
+        steps = worked(str(task.metadata["expression"]))
+        assert all(repr(eval(text)) == value for text, value in steps)
+        assert steps[-1][1] == task.reference
+
+
+def test_the_working_goes_from_the_inside_out() -> None:
+    assert worked("(3+4)*2-5") == [("3+4", "7"), ("7*2", "14"), ("14-5", "9")]
+    assert worked("2-3*4") == [("3*4", "12"), ("2-12", "-10")]
+    assert worked("8 if 3<2 else 4") == [
+        ("3 < 2", "False"),
+        ("8 if False else 4", "4"),
+    ]
+    assert worked("2*3 if 1 in [1, 2] else 9*9") == [("1 in [1, 2]", "True"), ("2*3", "6")]
+    assert worked("7") == [("7", "7")]
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4, 5])

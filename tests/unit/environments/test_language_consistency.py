@@ -49,6 +49,17 @@ def test_every_language_has_a_reference_that_earns_one(language: str):
         assert env.grade(env.task, str(env.reference_completion(env.task))).value == 1.0
 
 
+def test_the_reference_is_the_sources_working_where_it_has_words_for_the_language():
+    env = made(env="math/Arithmetic-v1", languages=["zh", "de"])
+    written: dict[str, str] = {}
+    for seed in range(20):
+        env.reset(seed=seed)
+        assert env.task is not None
+        written[str(env.task.language)] = str(env.reference_completion(env.task))
+    assert "个位" in written["zh"]
+    assert written["de"].startswith("<think>Ich löse die Aufgabe")
+
+
 def test_a_question_keeps_the_split_that_its_source_has_it_in():
     env = made()
     for split in SPLITS:
