@@ -98,8 +98,10 @@ def test_show_resolved_fills_in_what_is_extended_and_nested(tmp_path: Path):
     arguments = ["show", str(mine), "--resolved", "--set", "stages.zero.steps=5"]
     shown = yaml.safe_load(runner.invoke(recipes.app, arguments).stdout)
     assert [(s["env"], s["weight"]) for s in shown["mixtures"]["more"]["sources"]] == [
-        ("math/Arithmetic-v1", 2.0),
-        ("logic/Ordering-v1", 2.0),
+        ("math/Arithmetic-v1", 1.0),
+        ("logic/Ordering-v1", 1.0),
+        ("code/Expression-v1", 1.0),
+        ("language/Consistency-v1", 1.0),
         ("general/Instructions-v1", 1.0),
     ]
     assert shown["stages"]["zero"]["steps"] == 5
