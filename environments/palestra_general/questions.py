@@ -14,6 +14,7 @@ import numpy as np
 
 from palestra.envs import SPLITS, Message, Score, SingleTurnEnv, Split, Status, Task, TextEnv
 from palestra.envs.answers import strict_answer
+from palestra.envs.together import step_alone
 from palestra.errors import ConfigError, EnvironmentFailed
 from palestra.plugins.registry import get_registry
 from palestra.seeding import rng as named_rng
@@ -32,7 +33,7 @@ class RewordedEnv(SingleTurnEnv):
         env_kwargs: arguments of its constructor.
 
     Raises:
-        ConfigError: the environment holds conversations, or does not exist.
+        ConfigError: the environment holds conversations, judges groups, or does not exist.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class RewordedEnv(SingleTurnEnv):
         self.source: TextEnv = get_registry().make_env(env, **(env_kwargs or {}))
         if self.source.max_turns > 1:
             raise ConfigError(f"'{env}' holds conversations: only single turns can be reworded")
+        if self.source.together == "group":
+            raise ConfigError(f"'{env}' judges whole groups: only single answers can be reworded")
         self.difficulties = self.source.difficulties
         self.step_timeout_s = self.source.step_timeout_s
         self._reworded: dict[str, list[Task]] = {}
@@ -94,7 +97,7 @@ class RewordedEnv(SingleTurnEnv):
     def grade(self, task: Task, completion: str) -> Score:
         """Return the source's verdict."""
         self.source.reset(options={"task_id": str(task.metadata["source_id"])})
-        _, value, _, _, info = self.source.step(completion)
+        _, value, _, _, info = step_alone(self.source, completion)
         status = Status(info["reward_status"])
         if not status.is_valid:
             return Score.failed(str(info["reason"]), status)

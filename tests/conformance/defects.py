@@ -26,6 +26,15 @@ class Sound(SingleTurnEnv):
         return Task(prompt=f"What is {a} + {b}?", reference=str(a + b))
 
 
+class Panel(Sound):
+    """Judges whole groups, and nothing is wrong with it either."""
+
+    env_id = "test/Panel-v1"
+
+    def grade_group(self, task: Task, completions: Sequence[str]) -> list[float]:
+        return [float(same_answer(strict_answer(c), task.reference)) for c in completions]
+
+
 class Chat(MultiTurnEnv):
     """The base of the conversations: guess a number in four turns."""
 

@@ -39,7 +39,7 @@ def test_each_check_has_its_defect():
     assert {*DEFECTS, "makes-and-resets"} == set(check_names())
 
 
-@pytest.mark.parametrize("sound", [defects.Sound, defects.Listed, defects.Chat])
+@pytest.mark.parametrize("sound", [defects.Sound, defects.Listed, defects.Chat, defects.Panel])
 def test_a_sound_environment_passes(sound: type[SingleTurnEnv]):
     report = conform(sound())
     assert report.ok, report.text()

@@ -130,6 +130,8 @@ def _play(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Play one episode, and return what was said and what it earned."""
+    from palestra.envs.together import step_alone
+
     observation, info = env.reset(seed=seed, options=options)
     for message in cast("list[dict[str, str]]", info.get("messages", []))[:-1]:
         say(f"{visible(message['role'])}: {visible(message['content'])}\n")
@@ -143,7 +145,7 @@ def _play(
             print("no more answers: stopped before the end", file=sys.stderr)
             break
         asked = observation
-        observation, reward, terminated, truncated, info = env.step(action)
+        observation, reward, terminated, truncated, info = step_alone(env, action)
         score = _score(float(reward), info)
         turns.append({"observation": asked, "action": action, "score": score})
         _print_score(score, say)
@@ -214,8 +216,10 @@ def _sample(env: TextEnv, seed: int, options: dict[str, Any]) -> dict[str, Any]:
     }
     if task is None or (completion := env.reference_completion(task)) is None:
         return sample
+    from palestra.envs.together import step_alone
+
     sample["reference_completion"] = completion
-    _, reward, _, _, info = env.step(completion)
+    _, reward, _, _, info = step_alone(env, completion)
     sample["score"] = _score(reward, info)
     return sample
 

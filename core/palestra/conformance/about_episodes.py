@@ -21,6 +21,7 @@ from palestra.conformance.check import (
 from palestra.conformance.episodes import begin
 from palestra.conformance.evidence import GRADING_LIMIT_S, Evidence
 from palestra.conformance.statistics import beats_chance
+from palestra.envs.together import step_alone
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.terminal import one_line
 
@@ -242,7 +243,7 @@ def quick(make: Make, spec: EnvironmentSpec) -> str:
         since, pairs = time.perf_counter(), 0
         while (passed := time.perf_counter() - since) < 0.1:
             env.reset(seed=seed)
-            env.step("<answer>0</answer>")
+            step_alone(env, "<answer>0</answer>")
             seed, pairs = seed + 1, pairs + 1
         best = max(best, pairs / passed)
     if best < LEAST_PAIRS_PER_S:

@@ -17,6 +17,7 @@ from palestra.conformance.check import (
 from palestra.conformance.episodes import begin
 from palestra.conformance.evidence import Evidence, Grading
 from palestra.conformance.statistics import beats_chance
+from palestra.envs.together import step_alone
 from palestra.plugins.specs import EnvironmentSpec
 
 AGAIN = range(8)
@@ -79,7 +80,7 @@ def same_reward(make: Make, spec: EnvironmentSpec) -> str:
                 start = begin(env, seed)
                 answer = start.reference if number == 0 else ("x", "1", "")[number - 1]
                 completion = probes.in_form("tags", answer or "")
-                rewards[seed, number] = float(env.step(completion)[1])
+                rewards[seed, number] = float(step_alone(env, completion)[1])
         return rewards
 
     first, again = graded(AGAIN), graded(reversed(AGAIN))

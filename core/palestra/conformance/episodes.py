@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from palestra.envs.together import step_alone
 from palestra.splits import prompt_hash
 
 SHOWN = 160
@@ -94,7 +95,7 @@ def play(
     messages: Any = start.info.get("messages")
     for _ in range(max_turns + 1):
         since = time.perf_counter()
-        _, reward, terminated, truncated, info = env.step(completion)
+        _, reward, terminated, truncated, info = step_alone(env, completion)
         slowest = max(slowest, time.perf_counter() - since)
         rewards.append(float(reward))
         statuses.append(str(info.get("reward_status", "ok")))

@@ -17,6 +17,7 @@ from palestra.conformance.check import Violation
 from palestra.conformance.episodes import Start, Text, begin, leaves, play
 from palestra.conformance.evidence import GRADING_LIMIT_S, Evidence, Grading
 from palestra.conformance.subject import Subject
+from palestra.envs.together import step_alone
 from palestra.seeding import stable_hash
 
 FINGERPRINTS = 20
@@ -194,7 +195,7 @@ class Gatherer:
         self._send({"begin": f"grade/info/places/{task}", "limit_s": GRADING_LIMIT_S})
         start = begin(env, task)
         reference, prompt = start.reference, start.prompt
-        observation, _, terminated, truncated, info = env.step("")
+        observation, _, terminated, truncated, info = step_alone(env, "")
         after: dict[str, Any] = {k: v for k, v in info.items() if v != start.info.get(k)}
         if not (terminated or truncated):
             after["observation"] = observation

@@ -19,6 +19,7 @@ from palestra.envs.answers import lenient_answer, same_answer, strict_answer
 from palestra.envs.score import Score, Status
 from palestra.envs.spaces import TextSpace
 from palestra.envs.task import Message, Task
+from palestra.envs.together import Together, as_score, graded, pending, score_info
 from palestra.errors import ConfigError, EnvironmentFailed, GraderFailed, boundary, did_you_mean
 from palestra.seeding import rng as named_rng
 from palestra.splits import SPLITS, Split, split_of
@@ -73,6 +74,7 @@ class TextEnv(gymnasium.Env[str, str]):
         self._messages: list[Message] = []
         self._turns_taken = 0
         self._split: Split = "train"
+        self._pending: tuple[Task, str, Info] | None = None
 
     # -- what authors write ---------------------------------------------------------------------
 
@@ -101,6 +103,11 @@ class TextEnv(gymnasium.Env[str, str]):
             return None
         return f"<think>\n{task.reference}\n</think>\n<answer>{task.reference}</answer>"
 
+    @property
+    def together(self) -> Together:
+        """What its grader wants to see at once; where it is not ``alone``, steps end pending."""
+        return "alone"
+
     # -- Gymnasium ------------------------------------------------------------------------------
 
     def reset(
@@ -125,7 +132,7 @@ class TextEnv(gymnasium.Env[str, str]):
             seed = int(self.np_random.integers(0, 2**63 - 1))
         with boundary(EnvironmentFailed, f"{self.env_id or type(self).__name__}: reset"):
             self.task = self._find_task(seed, chosen)
-            self._turns_taken = 0
+            self._turns_taken, self._pending = 0, None
             first = self._begin(self.task)
         self._messages = list(self.task.messages)
         if first != self._messages[-1]["content"]:  # begin() said it in its own words
@@ -147,18 +154,44 @@ class TextEnv(gymnasium.Env[str, str]):
         ended = "terminated" if turn.done else "truncated" if truncated else None
         info = self._info(stop_reason=ended)
         score = turn.score or Score(value=0.0)
-        is_verdict = score.status.is_valid
-        info |= {
-            "reward_components": dict(score.components) if turn.score and is_verdict else {},
-            "reward_status": str(score.status),
-            "reward_valid": is_verdict,
-            "extracted_answer": score.extracted,
-            "reason": score.reason,
-        }
+        info |= score_info(score)
+        if turn.score is None:
+            info["reward_components"] = {}
+        if score.status is Status.PENDING:
+            self._pending = (self.task, action, info)
         if turn.done or truncated:
             self.task = None
-        reward = float(score.value) if is_verdict else 0.0
+        reward = float(score.value) if score.status.is_valid else 0.0
         return turn.observation, reward, turn.done, truncated, info
+
+    def settle(self, others: Sequence[TextEnv] = ()) -> list[tuple[float, Info]]:
+        """Grade at once what the last steps of this episode and of `others` left ``pending``.
+
+        Args:
+            others: environments of the same id and arguments; where `together` is ``group``, of
+                the same task.
+
+        Returns:
+            Reward and `info` of each, this one's first, as `step` would have given them.
+
+        Raises:
+            ConfigError: one of them has nothing pending, or a group holds several tasks.
+        """
+        left = [env._pending for env in (self, *others)]
+        open_ = [entry for entry in left if entry is not None]
+        if len(open_) < len(left):
+            raise ConfigError(f"{self.env_id}: settle() where no step left a grading pending")
+        tasks = [task for task, _, _ in open_]
+        if self.together == "group" and len({task.prompt_hash for task in tasks}) > 1:
+            raise ConfigError(f"{self.env_id}: a group is of one task; settle one at a time")
+        scores = self._settled(tasks, [action for _, action, _ in open_])
+        return [
+            (float(score.value) if score.status.is_valid else 0.0, info | score_info(score))
+            for score, (_, _, info) in zip(scores, open_, strict=True)
+        ]
+
+    def _settled(self, tasks: Sequence[Task], completions: Sequence[str]) -> list[Score]:
+        raise NotImplementedError
 
     # -- what the levels differ in --------------------------------------------------------------
 
@@ -335,12 +368,56 @@ class SingleTurnEnv(TextEnv):
         return verdict(strict, correct=same_answer(strict, task.reference), lenient=lenient)
 
     def _respond(self, task: Task, action: str) -> Turn:
-        result = cast("object", self.grade(task, action))
-        if not isinstance(result, Score):
-            if not isinstance(result, int | float | np.number | np.bool_):
-                raise TypeError(f"it returned {result!r}, and should return a Score or a number")
-            result = Score(value=float(result))
-        return Turn(score=result, done=True)
+        if self.together != "alone":
+            return Turn(score=pending(), done=True)
+        return Turn(score=as_score(self.grade(task, action)), done=True)
+
+    def grade_group(self, task: Task, completions: Sequence[str]) -> Sequence[Score | float]:
+        """Judge all completions of one task together; define it in the place of `grade`.
+
+        A group may hold one completion: `palestra envs check` and evaluations grade alone.
+
+        Returns:
+            A score, or a number, for each completion, in order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no grade_group()")
+
+    def grade_batch(
+        self, tasks: Sequence[Task], completions: Sequence[str]
+    ) -> Sequence[Score | float]:
+        """Judge completions of any tasks at once; define it in the place of `grade`.
+
+        For graders that are cheaper by the batch. How many come together must not matter.
+
+        Returns:
+            A score, or a number, for each completion, in order.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no grade_batch()")
+
+    @property
+    def together(self) -> Together:
+        """``group`` or ``batch`` where `grade_group` or `grade_batch` is defined."""
+        own = type(self)
+        if own.grade_group is not SingleTurnEnv.grade_group:
+            return "group"
+        return "alone" if own.grade_batch is SingleTurnEnv.grade_batch else "batch"
+
+    def _settled(self, tasks: Sequence[Task], completions: Sequence[str]) -> list[Score]:
+        what = f"{self.env_id or type(self).__name__}: grade_{self.together}"
+        if self.together == "group":
+            what += f" of task {tasks[0].id}"
+            scores = graded(lambda: self.grade_group(tasks[0], completions), tasks, what)
+        else:
+            scores = graded(lambda: self.grade_batch(tasks, completions), tasks, what)
+        return [self._in_range(score, what) for score in scores]
+
+    def _in_range(self, score: Score, what: str) -> Score:
+        try:
+            if self.reward_range is not None:
+                _check_range(score, self.reward_range)
+        except ValueError as exc:
+            return Score.failed(f"{what}: {exc}")
+        return score
 
 
 def verdict(extracted: str | None, *, correct: bool, lenient: bool) -> Score:

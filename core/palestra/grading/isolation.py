@@ -13,13 +13,14 @@ import json
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from palestra.envs.env import Info, TextEnv
-from palestra.envs.score import Status
+from palestra.envs.score import Score, Status
 from palestra.envs.task import Message, Task
-from palestra.errors import ConfigError, EnvironmentFailed
+from palestra.envs.together import Together, is_pending, score_info
+from palestra.errors import ConfigError, EnvironmentFailed, PalestraError
 from palestra.grading.pool import Lost, Pool, Stale
 from palestra.grading.worker import as_task
 from palestra.plugins.registry import Kind, Registry
@@ -49,6 +50,7 @@ class IsolatedEnv(TextEnv):
         self.difficulties = (int(low), int(high))
         self.max_turns = int(facts["max_turns"])
         self.step_timeout_s = float(facts["step_timeout_s"])
+        self._together: Together = facts["together"]
         self._generation = -1
         self._start: dict[str, Any] | None = None
         self._actions: list[str] = []
@@ -97,6 +99,35 @@ class IsolatedEnv(TextEnv):
             bool(answer["truncated"]),
             dict(self._last),
         )
+
+    @property
+    def together(self) -> Together:
+        """As the environment in the worker has it."""
+        return self._together
+
+    def settle(self, others: Sequence[TextEnv] = ()) -> list[tuple[float, Info]]:
+        """As `TextEnv.settle`; never raises for a grader.
+
+        The grader sees the completions in one worker, and has `step_timeout_s` for all of them.
+        """
+        held = [self, *cast("Sequence[IsolatedEnv]", others)]
+        if not all(is_pending(env._last) for env in held):
+            raise ConfigError(f"{self.env_id}: settle() where no step left a grading pending")
+        episodes = [{**(env._start or {}), "action": env._actions[-1]} for env in held]
+        try:
+            message = {"op": "settle", "episodes": episodes}
+            answer = self._worker.call(message, self.step_timeout_s)
+        except Lost as lost:
+            return self._unsettled(held, lost.status, str(lost))
+        except PalestraError as exc:  # a reset that went through once does not any more
+            return self._unsettled(held, Status.ERROR, str(exc))
+        return [(float(reward), dict(info)) for reward, info in answer["settled"]]
+
+    def _unsettled(
+        self, held: Sequence[IsolatedEnv], status: Status, reason: str
+    ) -> list[tuple[float, Info]]:
+        score = Score.failed(f"{self.env_id}: grade_{self.together}: {reason}", status)
+        return [(0.0, env._last | score_info(score)) for env in held]
 
     def reference_completion(self, task: Task) -> str | None:
         """Return a completion that earns the maximum, of the task that was reset to last."""

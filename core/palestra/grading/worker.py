@@ -71,6 +71,7 @@ class _Desk:
             "difficulties": list(env.difficulties),
             "max_turns": env.max_turns,
             "step_timeout_s": env.step_timeout_s,
+            "together": env.together,
         }
 
     def answer(self, message: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +91,18 @@ class _Desk:
             return {"completion": env.reference_completion(env.task)}
         if op == "step":
             return _step(self._episodes[number], message)
+        if op == "settle":
+            return {"settled": self._settle(message["episodes"])}
         raise ConfigError(f"a worker does not know '{op}'")
+
+    def _settle(self, episodes: list[dict[str, Any]]) -> list[list[Any]]:
+        """Bring each episode to its end again, then have the grader see them all."""
+        envs: list[TextEnv] = []
+        for episode in episodes:
+            envs.append(copy.copy(self._prototype))
+            _reset(envs[-1], episode)
+            _step(envs[-1], episode)
+        return [[reward, info] for reward, info in envs[0].settle(envs[1:])]
 
     def _new(self) -> TextEnv:
         """Return an environment for one episode; single turns keep nothing, so they share data."""

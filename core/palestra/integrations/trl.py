@@ -17,11 +17,13 @@ single-turn environments fit, because TRL asks for a reward once the last token 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from palestra.envs.env import Difficulty, TextEnv
 from palestra.envs.task import Message
+from palestra.envs.together import settled_together
 from palestra.errors import ConfigError
 from palestra.grading.isolation import open_env
 from palestra.plugins.registry import get_registry
@@ -119,10 +121,10 @@ def reward_function(
         prompts: Sequence[object], completions: Sequence[Completion], **columns: object
     ) -> list[float | None]:
         ids, owners = (_column(columns, name, len(completions)) for name in ("task_id", "env_id"))
-        return [
-            _reward(env, total, task_id, prefill + _text(completion)) if owner == env_id else None
-            for task_id, owner, completion in zip(ids, owners, completions, strict=True)
-        ]
+        own = [i for i, owner in enumerate(owners) if owner == env_id]
+        actions = [prefill + _text(completions[i]) for i in own]
+        paid = _rewards(env, total, [ids[i] for i in own], actions)
+        return [dict(zip(own, paid, strict=True)).get(i) for i in range(len(completions))]
 
     grade.__name__ = env_id  # what TRL's logs call it
     return grade
@@ -138,23 +140,33 @@ def _open(env_id: str, kwargs: Mapping[str, object] | None) -> TextEnv:
     return env
 
 
-def _reward(env: TextEnv, total: RewardSum, task_id: str, action: str) -> float | None:
-    """Grade one completion; None where the environment or a reward model came to no verdict."""
-    _, before = env.reset(options={"task_id": task_id})
-    _, _, _, _, info = env.step(action)
-    if not info["reward_valid"]:
-        return None
-    scored = Scored(
-        messages=before["messages"],
-        completion=action,
-        language=before["language"],
-        env_id=env.env_id,
-        task_id=task_id,
-    )
-    models = total.model_scores([scored])[0]
-    if not all(score.status.is_valid for score in models.values()):
-        return None
-    return total.total(info["reward_components"], models)
+def _rewards(
+    env: TextEnv, total: RewardSum, ids: Sequence[str], actions: Sequence[str]
+) -> list[float | None]:
+    """Grade completions; None where the environment or a reward model came to no verdict."""
+    envs = [copy.copy(env) for _ in ids]
+    begun = [e.reset(options={"task_id": id_})[1] for e, id_ in zip(envs, ids, strict=True)]
+    infos = [e.step(action)[-1] for e, action in zip(envs, actions, strict=True)]
+    for rows in settled_together(envs, infos, ids):
+        settled = envs[rows[0]].settle([envs[row] for row in rows[1:]])
+        for row, (_, info) in zip(rows, settled, strict=True):
+            infos[row] = info
+    scored = [
+        Scored(
+            messages=before["messages"],
+            completion=action,
+            language=before["language"],
+            env_id=env.env_id,
+            task_id=task_id,
+        )
+        for before, action, task_id in zip(begun, actions, ids, strict=True)
+    ]
+    return [
+        total.total(info["reward_components"], models)
+        if info["reward_valid"] and all(score.status.is_valid for score in models.values())
+        else None
+        for info, models in zip(infos, total.model_scores(scored), strict=True)
+    ]
 
 
 def _column(columns: Mapping[str, object], name: str, length: int) -> list[str]:

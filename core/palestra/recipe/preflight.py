@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from palestra.envs.together import step_alone
 from palestra.errors import ConfigError, DataError, PalestraError, did_you_mean
 from palestra.grading.isolation import open_env
 from palestra.mixture.audit import Overlap, overlap
@@ -90,7 +91,7 @@ def _try(config: SourceConfig, must_show: bool) -> set[str]:
         raise ConfigError(f"{config.env} has no reference completions to train on")
     if env.max_turns != 1:
         return set()
-    info = env.step("")[-1]
+    info = step_alone(env, "")[-1]
     _grade_references(env, config, options)
     return set(info["reward_components"]) if info["reward_valid"] else set()
 
@@ -109,7 +110,7 @@ def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any
         completion = env.reference_completion(task)
         if completion is None:
             continue
-        _, reward, _, _, info = env.step(completion)
+        _, reward, _, _, info = step_alone(env, completion)
         if not info["reward_valid"] or reward < spec.reward_range[1] - 1e-9:
             raise DataError(
                 f"{config.env} refuses its own reference: task {task.id}, reference "

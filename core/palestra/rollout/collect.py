@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from palestra.envs import Message, Score, Status, TextEnv
+from palestra.envs.together import is_pending, settled_together
 from palestra.errors import GraderFailed, TrainingError
 from palestra.grading.isolation import IsolatedEnv
 from palestra.grading.pool import WORKERS
@@ -144,8 +145,45 @@ def roll_out(
             for episode, completion, answer in answers:
                 episode.settle(completion, *answer())
             waiting = [e for e in waiting if not e.over]
+        _settle(episodes, sources, graders)
     _pay(episodes, sources)
     return [_group(draw, group) for draw, group in zip(draws, groups, strict=True)]
+
+
+def _settle(
+    episodes: Sequence[_Episode], sources: Sequence[Source], graders: ThreadPoolExecutor
+) -> None:
+    """Have the graders that judge several completions at once see them, now that all are there."""
+    running: list[tuple[Source, list[_Episode], Callable[[], list[dict[str, Any]]]]] = []
+    for source in sources:
+        own = [e for e in episodes if e.source is source]
+        envs, infos = [e.env for e in own], [e.last for e in own]
+        for rows in settled_together(envs, infos, [e.draw.number for e in own]):
+            part = [own[row] for row in rows]
+            if isinstance(part[0].env, IsolatedEnv):
+                running.append((source, part, graders.submit(_settled, source, part).result))
+            else:
+                answered = _settled(source, part)
+                running.append((source, part, lambda answered=answered: answered))
+    for source, part, answer in running:
+        for episode, info in zip(part, answer(), strict=True):
+            if not info["reward_valid"] and source.config.on_grader_error == "raise":
+                raise GraderFailed(f"{source.where}: {info['reason']}")
+            episode.conclude(info)
+
+
+def _settled(source: Source, part: Sequence[_Episode]) -> list[dict[str, Any]]:
+    """Return the verdicts on episodes that are judged together; failures are tried again."""
+    started = time.monotonic()
+    first, others = part[0].env, [e.env for e in part[1:]]
+    infos = [info for _, info in first.settle(others)]
+    for _ in range(_RETRIES if source.config.on_grader_error == "retry" else 0):
+        if all(info["reward_valid"] for info in infos):
+            break
+        infos = [info for _, info in first.settle(others)]
+    for episode in part:
+        episode.grade_seconds += (time.monotonic() - started) / len(part)
+    return infos
 
 
 def _by_params(episodes: Sequence[_Episode]) -> list[list[_Episode]]:
@@ -183,6 +221,7 @@ class _Episode:
         self.status = Status.OK
         self.grade_seconds = 0.0
         self.over = False
+        self.last: dict[str, Any] = self.info
 
     def request(self) -> Request:
         turn = len(self.actions)
@@ -208,6 +247,7 @@ class _Episode:
 
     def settle(self, completion: Completion, info: dict[str, Any], done: bool) -> None:
         """Take in the environment's answer."""
+        self.last = info
         status = Status(info["reward_status"])
         self.turns.append((len(self.ids) - 1, dict(info["reward_components"]), status))
         self.reason, self.extracted = info["reason"], info["extracted_answer"]
@@ -219,6 +259,14 @@ class _Episode:
             self.mask += [False] * len(more)
             self.logprobs += [0.0] * len(more)
 
+    def conclude(self, info: dict[str, Any]) -> None:
+        """Take in the verdict that the last turn was left without."""
+        token, _, _ = self.turns[-1]
+        status = Status(info["reward_status"])
+        self.turns[-1] = (token, dict(info["reward_components"]), status)
+        self.last, self.reason = info, info["reason"]
+        self.extracted = info["extracted_answer"]
+
     def _step(self, action: str) -> tuple[dict[str, Any], bool]:
         started = time.monotonic()
         try:
@@ -228,7 +276,8 @@ class _Episode:
 
     def _answer(self, action: str) -> tuple[dict[str, Any], bool]:
         _, _, terminated, truncated, info = self.env.step(action)
-        if info["reward_valid"] or self.source.config.on_grader_error == "mask":
+        settled = info["reward_valid"] or is_pending(info)
+        if settled or self.source.config.on_grader_error == "mask":
             return info, terminated or truncated
         if self.source.config.on_grader_error == "retry":
             for _ in range(_RETRIES):

@@ -59,6 +59,18 @@ class Chat(MultiTurnEnv):
         self.turns += 1
         return Turn(observation=f"turn {self.turns}", score=Score(value=0.25), done=self.turns == 3)
 
+@environment("mine/Group-v1")
+class Group(SingleTurnEnv):
+    step_timeout_s = 1.0
+    def sample(self, rng, difficulty):
+        return Task(prompt=f"What is {rng.integers(1000)}?", reference=("a", 1))
+    def grade_group(self, task, completions):
+        assert task.reference == ("a", 1)
+        if "sleep" in completions: time.sleep(99)
+        if "exit" in completions: os._exit(3)
+        if "raise" in completions: raise ValueError("no such luck")
+        return [float(len(completions)) if c == "many" else 0.5 for c in completions]
+
 @environment("mine/Broken-v1")
 class Broken(SingleTurnEnv):
     def __init__(self):
@@ -331,3 +343,35 @@ def test_gradings_in_many_threads_are_none_lost_and_none_wrong(registry: Registr
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(grade, range(120)))
+
+
+def group(registry: Registry, *completions: str) -> list[tuple[float, dict[str, object]]]:
+    envs = [open_env(registry, "mine/Group-v1", {}) for _ in completions]
+    for env, completion in zip(envs, completions, strict=True):
+        env.reset(seed=1)
+        assert env.step(completion)[4]["reward_status"] == "pending"
+    return envs[0].settle(envs[1:])
+
+
+def test_a_group_is_judged_in_one_worker_whichever_its_episodes_were_in(registry: Registry) -> None:
+    settled = group(registry, "x", "y", "z", "x", "x")
+    assert [(reward, info["reward_status"]) for reward, info in settled] == [(0.5, "ok")] * 5
+
+
+@pytest.mark.parametrize(
+    ("completion", "status", "says"),
+    [
+        ("sleep", "timeout", "no answer within 1 s"),
+        ("exit", "error", "its process was lost"),
+        ("raise", "error", "no such luck"),
+        ("many", "error", "outside the reward_range"),
+    ],
+)
+def test_a_groups_judge_that_hangs_or_dies_costs_its_group_alone(
+    registry: Registry, completion: str, status: str, says: str
+) -> None:
+    settled = group(registry, "x", completion)
+    reward, info = settled[1]
+    assert (reward, info["reward_status"], info["reward_valid"]) == (0.0, status, False)
+    assert says in str(info["reason"])
+    assert [info["reward_status"] for _, info in group(registry, "x", "y")] == ["ok", "ok"]
