@@ -10,6 +10,7 @@ from typing import Literal
 from palestra.errors import ConfigError, PluginError
 from palestra.grading.sandbox import Command, Limits, Sandbox, SandboxProcess
 from palestra_sandboxes import bubblewrap, namespaces
+from palestra_sandboxes.cgroup import group_for, parent
 from palestra_sandboxes.pipes import PipeProcess, spawn
 from palestra_sandboxes.root import UIDS, visible_root
 
@@ -24,7 +25,8 @@ class LocalSandbox(Sandbox):
 
     A program gets no network, a read-only root without anybody's files, a private folder in
     memory, its own process numbers (when it ends, all that it started ends), limits on memory,
-    processes and files, and a seccomp filter. Started by root, it runs as a user that nobody is.
+    processes and files, and a seccomp filter. Where control groups may be made, the memory of all
+    its processes is counted together. Started by root, it runs as a user that nobody is.
 
     Args:
         by: the way of confinement; by default the first that works on this machine.
@@ -39,6 +41,7 @@ class LocalSandbox(Sandbox):
         self._root = visible_root()
         # Other processes confine programs too: the same user would share limits with theirs.
         self._numbers = itertools.count(secrets.randbelow(UIDS))
+        self._groups = parent()
         tried: list[str] = []
         for way in (by,) if by else ("bubblewrap", "namespaces"):
             self.by: Confinement = way
@@ -60,10 +63,15 @@ class LocalSandbox(Sandbox):
 
     def _start(self, command: Command, limits: Limits, stderr: int) -> PipeProcess:
         number = next(self._numbers)
+        group = group_for(self._groups, limits)
         try:
             with _ways[self.by].prepared(command, limits, self._root, number) as (argv, files):
-                return PipeProcess(spawn(argv, pass_fds=files, env=self._root.env, stderr=stderr))
+                argv = argv if group is None else group.wrap(argv)
+                child = spawn(argv, pass_fds=files, env=self._root.env, stderr=stderr)
+            return PipeProcess(child, on_end=(lambda: None) if group is None else group.remove)
         except OSError as exc:
+            if group is not None:
+                group.remove()
             raise PluginError(f"sandbox 'local': cannot start a program: {exc}") from exc
 
     def _trouble(self) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from palestra.errors import ConfigError
 from palestra.grading.sandbox import Command, Completed, Limits, Sandbox
-from palestra_sandboxes import docker, seccomp
+from palestra_sandboxes import cgroup, docker, seccomp
 from palestra_sandboxes.local import LocalSandbox
 from palestra_sandboxes.unsafe import UnsafeSubprocess
 
@@ -291,3 +291,57 @@ def test_docker_without_a_daemon_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(ConfigError, match=r"^sandbox 'docker': the daemon does not answer: .*$"):
         docker.DockerSandbox()
+
+
+TOGETHER = """
+import os, time
+alive = 0
+for _ in range(12):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        held = bytearray(os.urandom(1 << 20) * 100)
+        os.write(w, b"x")
+        time.sleep(30)
+    os.close(w)
+    alive += os.read(r, 1) == b"x"
+print(alive, flush=True)
+os.kill(0, 9)
+"""
+
+
+def groups_left() -> list[Path]:
+    place = cgroup.parent()
+    time.sleep(0.2)
+    cgroup._remove_the_last()
+    return list(place.glob(f"palestra-{os.getpid()}-*")) if place else []
+
+
+def test_children_share_one_limit_of_memory_where_control_groups_may_be_made(
+    local: LocalSandbox,
+) -> None:
+    if cgroup.parent() is None:
+        pytest.skip("this process may make no control group")
+    done = python(local, TOGETHER, Limits(timeout_s=60.0, memory_mb=300))
+    alone = Limits(timeout_s=60.0, memory_mb=None)
+    assert done.stdout == b"" or int(done.stdout) < 12  # the kernel may have picked any of them
+    assert python(local, TOGETHER, alone).stdout == b"12\n"
+    assert not groups_left()
+
+
+def test_no_control_group_is_no_hindrance(
+    local: LocalSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "_groups", None)
+    assert python(local, "print(6 * 7)").stdout == b"42\n"
+    monkeypatch.setattr(local, "_groups", Path("/sys/fs/cgroup/no/such/place"))
+    assert python(local, "print(6 * 7)").stdout == b"42\n"
+
+
+def test_groups_of_processes_that_are_no_more_are_swept_away() -> None:
+    place = cgroup.parent()
+    if place is None:
+        pytest.skip("this process may make no control group")
+    left = place / "palestra-99999999-0"
+    left.mkdir()
+    assert cgroup.parent() == place
+    assert not left.exists()
