@@ -147,6 +147,9 @@ def test_two_steps_are_compared_task_by_task(view) -> None:
     assert "train/s9@1" in other.inner_text()
     opened.page.keyboard.press("c")
     assert opened.page.locator(".pane").count() == 1
+    assert opened.page.locator(".pane select").input_value() == "40"
+    opened.page.keyboard.press("c")
+    assert [s.input_value() for s in opened.page.locator(".pane select").all()] == ["1", "40"]
 
 
 def test_all_of_it_goes_by_keyboard(view) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -163,3 +164,13 @@ def test_watching_a_run_changes_no_stage(tmp_path: Path) -> None:
     with_it = stage_hash(load_recipe(written(tmp_path, "[tensorboard]")), "zero")
     without = stage_hash(load_recipe(written(tmp_path, "[]")), "zero")
     assert with_it == without
+
+
+@pytest.mark.slow
+def test_every_metric_is_in_the_reference(run: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/metrics.md").read_text()
+    documented = set(re.findall(r"^\| `([^`]+)` \|", page, re.M))
+    for stage in ("01-warm", "02-zero"):
+        for key in rows(run, stage)[-1]:
+            family = key.partition("/")[0]
+            assert documented & {key, f"{family}/NAME", f"{family}/SOURCE"}, key

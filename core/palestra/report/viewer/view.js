@@ -309,8 +309,10 @@
   }
 
   function toggleCompare() {
-    if (state.panes.length > 1) state.panes.length = 1;
-    else state.panes.unshift({ step: steps.find((step) => step !== state.panes[0].step) ?? steps[0], group: null });
+    const now = state.panes.at(-1).step;
+    if (state.panes.length > 1) state.panes.shift();
+    else state.panes.push({ step: steps.find((step) => step !== now) ?? now, group: null });
+    state.panes.sort((a, b) => a.step - b.step);
     makePanes();
   }
 
