@@ -66,19 +66,20 @@ class ModelShape:
         config: Any = model.config.get_text_config()
         head = cast("Any", model.get_output_embeddings())
         ends = {id(model.get_input_embeddings().weight), id(head.weight) if head is not None else 0}
-        experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None)
-        share = config.num_experts_per_tok / experts if experts else 1.0
+        experts = _first(config, "num_local_experts", "num_experts", "n_routed_experts")
+        chosen = _first(config, "num_experts_per_tok")
+        share = chosen / experts if experts and chosen else 1.0
         body = sum(
             p.numel() * (share if ".experts." in name else 1.0)
             for name, p in model.named_parameters()
             if p.ndim > 1 and id(p) not in ends
         )
-        heads = config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // heads
+        heads = _first(config, "num_attention_heads")  # a state-space model has none
+        size = _first(config, "head_dim") or (_first(config, "hidden_size") // max(1, heads))
         return cls(
             body=body,
             head=head.weight.numel() if head is not None else 0,
-            layers=config.num_hidden_layers,
+            layers=_first(config, "num_hidden_layers"),
             width=heads * size,
         )
 
@@ -100,6 +101,12 @@ class ModelShape:
             total += 2 * self.body * (length - start) + 2 * self.head * own
             total += 4 * self.layers * self.width * attended
         return total
+
+
+def _first(config: object, *names: str) -> int:
+    """Return the first of `names` that a model's config has as a number; 0 without any."""
+    values = (getattr(config, name, None) for name in names)
+    return next((value for value in values if isinstance(value, int) and value), 0)
 
 
 def generated(groups: Sequence[Group]) -> list[Sequence_]:

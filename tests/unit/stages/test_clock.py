@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -72,6 +73,22 @@ def test_waiting_for_items_is_charged_and_using_them_is_not() -> None:
                 break
     assert clock.take() == {"seconds/generate": 3, "seconds/grade": 30}
     assert closed == [True]  # what was not taken is dropped
+
+
+def test_what_another_thread_does_meanwhile_is_not_charged() -> None:
+    hand = Hand()
+    clock = StepClock(hand)
+
+    def beside() -> None:
+        with clock("generate"):
+            hand.go(10)
+
+    with clock("grade"):
+        thread = threading.Thread(target=beside)
+        thread.start()
+        thread.join()
+        hand.go(1)
+    assert clock.take() == {"seconds/grade": 11}
 
 
 def test_a_rows_rates_are_of_the_time_they_name() -> None:

@@ -58,6 +58,20 @@ def test_only_the_experts_that_a_token_goes_to_count() -> None:
     assert body(8, 2) - body(4, 2) == 4 * 16  # the router's rows
 
 
+@pytest.mark.parametrize("name", ["GPT2", "Mamba", "Qwen3", "Gemma3Text", "Qwen3Moe", "GptOss"])
+def test_models_of_every_make_have_a_shape(name: str) -> None:
+    import transformers
+
+    small = dict(vocab_size=64, hidden_size=32, num_hidden_layers=2, intermediate_size=32)
+    if name != "Mamba":
+        small |= dict(num_attention_heads=4, num_key_value_heads=2, head_dim=8)
+    config = getattr(transformers, f"{name}Config")(**small)
+    shape = ModelShape.of(AutoModelForCausalLM.from_config(config))
+    assert shape.body > 0
+    assert shape.head == 64 * 32
+    assert (shape.width > 0) == (name != "Mamba")
+
+
 def test_the_peak_is_measured_once_and_no_seed_is_spent() -> None:
     torch.manual_seed(0)
     expected = torch.rand(1)
