@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # Two processes with a thread each, a file's tests in one of them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=12
-MORE := tests/graders tests/adapters tests/e2b tests/docs
+MORE := tests/graders tests/adapters tests/e2b tests/docs tests/browser
 
 .PHONY: demo test test-more test-fast lint docs bench tiny clean
 
@@ -18,7 +18,7 @@ demo: $(STAMP)
 test: lint
 	$(PYTEST) $(addprefix --ignore=,$(MORE))
 
-# What takes longer: the catalogues of attacks, other people's libraries, every page of the docs.
+# What takes longer: the catalogues of attacks, other people's libraries, a browser, every page of the docs.
 test-more: $(VENV)/.adapters
 	$(PYTEST) $(MORE)
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from palestra.stages.measures import TIMES
+
 CUT = Path(__file__).with_name("cut.yaml")
-TIMES = {"seconds", "generate_seconds", "update_seconds"}
 
 
 def start(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Popen[str]:
@@ -61,7 +62,7 @@ def facts(folder: Path) -> dict[str, Any]:
             if (stage / name).is_file():
                 rows = [json.loads(line) for line in (stage / name).read_text().splitlines()]
                 out[f"{stage.name}/{name}"] = [
-                    {k: v for k, v in row.items() if k not in TIMES} for row in rows
+                    {k: v for k, v in row.items() if not k.startswith(TIMES)} for row in rows
                 ]
         for file in sorted(stage.glob("rollouts/*.parquet")) + sorted(stage.glob("*.parquet")):
             out[f"{stage.name}/{file.name}"] = pq.read_table(file).to_pylist()

@@ -746,7 +746,7 @@ def computed(folder: Path) -> dict[str, Any]:
     rows = [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
     weights = stage / "checkpoints" / "step-000003" / "model" / "model.safetensors"
     return {
-        "metrics": [{k: v for k, v in row.items() if k not in TIMES} for row in rows],
+        "metrics": [{k: v for k, v in row.items() if not k.startswith(TIMES)} for row in rows],
         "weights": weights.read_bytes(),
     }
 

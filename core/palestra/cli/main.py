@@ -28,6 +28,12 @@ COMMANDS = {
     "run": Entry("palestra.cli.run", "Run a recipe from its base model to its report."),
     "eval": Entry("palestra.cli.eval", "Evaluate a model on environments."),
     "report": Entry("palestra.cli.report", "Build the report of a run again."),
+    "view": Entry("palestra.cli.view", "Look at the rollouts of a run, in a browser."),
+    "rollouts": Entry(
+        "palestra.cli.rollouts",
+        "Rollouts of a run: read them, grade them again.",
+        "ls, show, rescore, diff",
+    ),
     "envs": Entry(
         "palestra.cli.envs",
         "Environments: look at them, play them, check them.",

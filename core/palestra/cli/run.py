@@ -40,6 +40,15 @@ def command(
         bool, typer.Option("--dry-run", help="Say what would be done; touch nothing.")
     ] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    profile: Annotated[
+        int,
+        typer.Option(
+            "--profile",
+            metavar="N",
+            min=0,
+            help="Trace N steps of each stage with torch's profiler, into the stage's folder.",
+        ),
+    ] = 0,
 ) -> None:
     """Run a recipe from its base model to its report."""
     from palestra.recipe.config import load_recipe
@@ -64,7 +73,13 @@ def command(
     from palestra.recipe.run import run_recipe
 
     run_recipe(
-        loaded, output=output, resume=resume, only=only, until=until, json_output=json_output
+        loaded,
+        output=output,
+        resume=resume,
+        only=only,
+        until=until,
+        json_output=json_output,
+        profile=profile,
     )
 
 

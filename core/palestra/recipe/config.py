@@ -58,6 +58,11 @@ class EngineConfig(ConfigModel):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; as many as there are cores where absent."""
 
+    trackers: list[Literal["tensorboard", "wandb", "trackio", "mlflow"]] = Field(
+        default_factory=list[Literal["tensorboard", "wandb", "trackio", "mlflow"]]
+    )
+    """Experiment trackers that are told of every step; none by default, and nothing is uploaded."""
+
 
 class Recipe(ConfigModel):
     """A graph of stages, as `load_recipe` made it: every default filled in, every path absolute."""

@@ -24,6 +24,7 @@ from palestra.stages.config import (
     SFTConfig,
     StageConfig,
 )
+from palestra.stages.trackers import missing_package
 
 ROOTS = ("base", "student")
 KNOWN_COMPONENTS = ("accuracy", "lenient_accuracy", "format")
@@ -47,6 +48,7 @@ def validate_graph(recipe: Recipe) -> None:
     """
     check = _Check(recipe)
     check.models()
+    check.trackers()
     check.mixtures()
     check.training_data()
     if recipe.eval is not None:
@@ -76,6 +78,12 @@ class _Check:
                 _ = self.recipe.model_ref if key == "model" else self.recipe.student_ref
             except ConfigError as exc:
                 self.report((key,), str(exc))
+
+    def trackers(self) -> None:
+        for i, tracker in enumerate(self.recipe.engine.trackers):
+            if (line := missing_package(tracker)) is not None:
+                path: KeyPath = ("engine", "trackers", i)
+                self.report(path, f"the package of tracker '{tracker}' is missing. Run: {line}")
 
     def mixtures(self) -> None:
         for name, mixture in self.recipe.mixtures.items():
@@ -300,7 +308,7 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
     facts = {
         "name": name,
         "seed": recipe.seed,
-        "engine": recipe.engine.model_dump(mode="json"),
+        "engine": recipe.engine.model_dump(mode="json", exclude={"trackers"}),
         "stage": _with_contents(stage.model_dump(mode="json", by_alias=True, exclude=_NOT_HASHED)),
         "inputs": inputs,
         "mixture": _with_contents(recipe.mixtures[mixture].model_dump(mode="json"))

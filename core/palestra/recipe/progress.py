@@ -32,6 +32,7 @@ _SHOWN = (
     ("format", "format", "{:.0%}"),
     ("language_consistency", "language", "{:.0%}"),
     ("loss", "loss", "{:.3f}"),
+    ("speed/tokens", "tokens/s", "{:.0f}"),
 )
 _PLAIN_EVERY_S = 5.0
 _PLAIN_WIDTH = 130  # a file has no width; wide enough for the tables

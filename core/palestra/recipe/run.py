@@ -6,10 +6,8 @@ import errno
 import json
 import os
 import platform
-import resource
 import shlex
 import shutil
-import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -25,6 +23,8 @@ from palestra.recipe.manifest import Manifest, StageRecord, read_manifest
 from palestra.recipe.preflight import audit, try_sources
 from palestra.recipe.progress import Display, make_display
 from palestra.stages.base import StageContext, StageResult, read_rows
+from palestra.stages.measures import peak_rss_mb
+from palestra.stages.trackers import start_trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -44,6 +44,7 @@ def run_recipe(
     only: str | None = None,
     until: str | None = None,
     json_output: bool = False,
+    profile: int = 0,
 ) -> Path:
     """Run the stages of `recipe`, those that are finished and unchanged excepted.
 
@@ -54,6 +55,7 @@ def run_recipe(
         only: run this stage, and what it needs.
         until: run the stages up to this one.
         json_output: print ``results.json`` on stdout at the end, and nothing else there.
+        profile: steps of each stage to trace with torch's profiler.
 
     Returns:
         The run directory.
@@ -80,10 +82,11 @@ def run_recipe(
                 f"{recipe.audit_ngram} words in a row with a training prompt (none is one)"
             )
     with closing(display), _naming_a_full_disk(folder):
-        run = _Run(recipe, folder, names, display)
+        run = _Run(recipe, folder, names, display, profile)
         run.manifest.audit = [found.as_dict() for found in overlaps]
         try:
-            run.all_stages()
+            with run.tracked():
+                run.all_stages()
         except KeyboardInterrupt:
             # The resolved recipe in the folder has every --set and --seed of this run in it.
             again = ["palestra", "run", str(folder / "recipe.yaml"), "--resume", "--output"]
@@ -172,11 +175,16 @@ class _Run:
     """One process's part in a run."""
 
     def __init__(
-        self, recipe: Recipe, folder: Path, names: Sequence[str], display: Display
+        self,
+        recipe: Recipe,
+        folder: Path,
+        names: Sequence[str],
+        display: Display,
+        profile: int = 0,
     ) -> None:
-        self.recipe, self.names, self.display = recipe, names, display
+        self.recipe, self.names, self.display, self.profile = recipe, names, display, profile
         self.registry = get_registry()
-        self.accelerator = _accelerator(recipe)
+        self.accelerator = _accelerator(recipe, folder)
         self.is_main = self.accelerator.is_main_process
         self.folder = Path(self._agree(str(folder)))
         self.manifest = read_manifest(self.folder) or Manifest.begin(recipe)
@@ -195,6 +203,20 @@ class _Run:
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([text])[0]
+
+    @contextmanager
+    def tracked(self) -> Generator[None]:
+        """Run with the recipe's trackers, if it names some."""
+        if not self.recipe.engine.trackers:
+            yield
+            return
+        settings = self.recipe.as_dict()
+        start_trackers(self.accelerator, self.recipe.name, self.folder, settings)
+        try:
+            yield
+        finally:
+            for tracker in self.accelerator.trackers:  # end_training would end the processes too
+                tracker.finish()
 
     def all_stages(self) -> None:
         """Run what is to run; a finished stage whose inputs are unchanged is skipped."""
@@ -230,6 +252,8 @@ class _Run:
             registry=self.registry,
             accelerator=self.accelerator,
             progress=self.display,
+            profile=self.profile,
+            steps_before=self._steps_before(name),
         )
         started = time.monotonic()
         before = record.seconds
@@ -251,6 +275,10 @@ class _Run:
             "palestra_stage_finished", run=self.folder, stage=name, report=record.evals
         )
         self.display.finished(name, record.evals)
+
+    def _steps_before(self, name: str) -> int:
+        earlier = list(self.recipe.stages)[: list(self.recipe.stages).index(name)]
+        return sum(record.steps for n, record in self._made().items() if n in earlier)
 
     def _made(self) -> dict[str, StageRecord]:
         return {n: r for n, r in self.manifest.stages.items() if r.finished}
@@ -329,7 +357,7 @@ def _stage_entry(name: str, recipe: Recipe, record: StageRecord) -> dict[str, An
     return entry
 
 
-def _accelerator(recipe: Recipe) -> Accelerator:
+def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
     import torch
     from accelerate import Accelerator
     from transformers.utils import logging
@@ -339,7 +367,11 @@ def _accelerator(recipe: Recipe) -> Accelerator:
     threads = recipe.engine.threads or max(1, (os.cpu_count() or 1) // _local_processes())
     torch.set_num_threads(threads)
     mixed: Mapping[str, str] = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-    return Accelerator(mixed_precision=mixed[recipe.engine.precision])
+    return Accelerator(
+        mixed_precision=mixed[recipe.engine.precision],
+        log_with=list(recipe.engine.trackers) or None,
+        project_dir=folder / "trackers",
+    )
 
 
 def _local_processes() -> int:
@@ -360,12 +392,6 @@ def tune_allocator() -> None:
     libc = ctypes.CDLL(None)
     libc.mallopt(no_mmap, 0)
     libc.mallopt(trim_threshold, -1)
-
-
-def peak_rss_mb() -> int:
-    """Return the most memory that this process has held, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (1 << 20) if sys.platform == "darwin" else peak >> 10
 
 
 def versions() -> dict[str, str]:

@@ -26,8 +26,11 @@ _CHARTS = (
     ("Gradient norm", ("grad_norm",), None),
     ("Loss", ("loss",), None),
     ("Learning rate", ("learning_rate",), None),
+    ("Tokens a second", ("speed/tokens", "speed/generated", "speed/trained"), None),
+    ("Model FLOPs utilisation", ("speed/mfu", "speed/mfu_generate", "speed/mfu_train"), None),
+    ("Peak memory, MB", ("memory/rss_mb", "memory/gpu_mb"), None),
 )
-_W, _H, _LEFT, _RIGHT, _TOP, _BOTTOM = 320, 150, 46, 10, 10, 22
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 320, 150, 46, 10, 10, 22
 _MOST_POINTS = 300
 _SMOOTHED_FROM = 20
 _MOST_OTHERS = 24
@@ -68,7 +71,8 @@ def other_charts(stage: StageData) -> list[Chart]:
     """Return a chart for every other number in the stage's rows, at most 24."""
     known = {key for _, patterns, _ in _CHARTS for key in patterns} | {"step"}
     keys = sorted({key for row in stage.metrics for key in row} - known)
-    lines = [_series(stage.metrics, key) for key in keys if not key.startswith("reward/")]
+    elsewhere = ("reward/", "seconds/")
+    lines = [_series(stage.metrics, key) for key in keys if not key.startswith(elsewhere)]
     kept = [line for line in lines if line.points][:_MOST_OTHERS]
     return [Chart(title=line.label, series=[line]) for line in kept]
 
@@ -135,14 +139,14 @@ def ticks(low: float, high: float, count: int = 4) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     """Maps a chart's numbers to its pixels."""
 
     x: tuple[float, float]
     y: tuple[float, float]
 
     @classmethod
-    def around(cls, chart: Chart) -> _Frame:
+    def around(cls, chart: Chart) -> Frame:
         steps = [step for line in chart.series for step, _ in line.points]
         values = [value for line in chart.series for _, value in line.points]
         low, high = chart.limits or (min(values), max(values))
@@ -156,13 +160,15 @@ class _Frame:
     def at(self, point: Point) -> tuple[float, float]:
         across = (point[0] - self.x[0]) / (self.x[1] - self.x[0])
         up = (point[1] - self.y[0]) / (self.y[1] - self.y[0])
-        return _LEFT + across * (_W - _LEFT - _RIGHT), _H - _BOTTOM - up * (_H - _TOP - _BOTTOM)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (
+            HEIGHT - TOP - BOTTOM
+        )
 
 
 def figure(chart: Chart) -> Html:
     """Return a chart as a figure: title with the last value, legend, inline SVG."""
-    frame = _Frame.around(chart)
-    parts: list[Html] = [_grid(frame)]
+    frame = Frame.around(chart)
+    parts: list[Html] = [grid(frame)]
     for place, line in enumerate(chart.series):
         points = thin(line.points)
         if place == 0 and len(points) >= _SMOOTHED_FROM:
@@ -170,33 +176,38 @@ def figure(chart: Chart) -> Html:
         parts.append(_path(frame, smooth(points), f"line s{min(place, 4)}"))
         parts += _marks(frame, line, place)
     drawing = tag(
-        "svg", *parts, viewBox=f"0 0 {_W} {_H}", role="img", aria_label=f"{chart.title} by step"
+        "svg",
+        *parts,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=f"{chart.title} by step",
     )
     last = f"{chart.series[0].points[-1][1]:.4g}"
     caption = tag("figcaption", tag("b", chart.title), tag("span", last, cls="last"))
     return tag("figure", caption, _legend(chart), drawing)
 
 
-def _grid(frame: _Frame) -> Html:
+def grid(frame: Frame) -> Html:
+    """Return the lines across a chart, and the numbers on both axes."""
     parts: list[Html] = []
     for value in ticks(*frame.y):
         _, y = frame.at((frame.x[0], value))
-        parts.append(tag("path", d=f"M{_LEFT} {y:.1f}H{_W - _RIGHT}", cls="grid"))
-        parts.append(tag("text", f"{value:.4g}", x=_LEFT - 6, y=y + 3.5, cls="tick y"))
+        parts.append(tag("path", d=f"M{LEFT} {y:.1f}H{WIDTH - RIGHT}", cls="grid"))
+        parts.append(tag("text", f"{value:.4g}", x=LEFT - 6, y=y + 3.5, cls="tick y"))
     for value in (step for step in ticks(*frame.x) if step == int(step)):
         x, _ = frame.at((value, frame.y[0]))
-        parts.append(tag("text", f"{value:.0f}", x=x, y=_H - 6, cls="tick x"))
+        parts.append(tag("text", f"{value:.0f}", x=x, y=HEIGHT - 6, cls="tick x"))
     return tag("g", *parts)
 
 
-def _path(frame: _Frame, points: Sequence[Point], kind: str) -> Html:
+def _path(frame: Frame, points: Sequence[Point], kind: str) -> Html:
     places = [frame.at(point) for point in points]
     if len(places) == 1:
         return tag("circle", cx=places[0][0], cy=places[0][1], r=2.5, cls=f"{kind} mark")
     return tag("path", d="M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), cls=kind)
 
 
-def _marks(frame: _Frame, line: Series, place: int) -> list[Html]:
+def _marks(frame: Frame, line: Series, place: int) -> list[Html]:
     """Return a dot and an interval for each point of a line that has measures."""
     marks: list[Html] = []
     for (step, value), measure in zip(line.points, line.measures or (), strict=False):

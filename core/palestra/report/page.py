@@ -19,6 +19,7 @@ from palestra.evaluation.pooling import Json, number, record
 from palestra.report.curves import charts_of, figure, other_charts, write_png
 from palestra.report.data import RunData, StageData, load_run
 from palestra.report.html import Html, join, tag
+from palestra.report.phases import phases_figure
 from palestra.report.ribbon import ribbon
 from palestra.report.samples import sample_block, samples_of
 from palestra.report.tables import VERDICTS, claims_table, evaluation_tables, mixture_table
@@ -214,7 +215,7 @@ def _curves(stage: StageData, picture: str | None) -> Html | None:
         tag("summary", f"{len(others)} more curves"),
         tag("div", [figure(chart) for chart in others], cls="charts"),
     )
-    main = tag("div", [figure(chart) for chart in charts], cls="charts")
+    main = tag("div", [figure(chart) for chart in charts], phases_figure(stage), cls="charts")
     return join(main, link, more if others else None)
 
 

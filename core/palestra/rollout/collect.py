@@ -337,6 +337,7 @@ class _Episode:
             extracted=self.extracted,
             stop_reason=self.stop_reason,
             text="\n".join(self.actions),
+            actions=tuple(self.actions),
             turns=len(self.actions),
             masked=cut and on_length == "mask",
             grade_seconds=self.grade_seconds,

@@ -28,6 +28,7 @@ _COLUMNS = (
     "difficulty",
     "prompt",
     "completion",
+    "actions",
     "reference",
     "extracted",
     "reward",
@@ -40,6 +41,7 @@ _COLUMNS = (
     "token_ids",
     "loss_mask",
     "sampler_logprobs",
+    "advantages",
 )
 
 
@@ -80,14 +82,15 @@ def _schema() -> Any:
         pa.float64(): ("reward", "advantage"),
         pa.list_(pa.int64()): ("token_ids",),
         pa.list_(pa.bool_()): ("loss_mask",),
-        pa.list_(pa.float32()): ("sampler_logprobs",),
+        pa.list_(pa.float32()): ("sampler_logprobs", "advantages"),
+        pa.list_(pa.string()): ("actions",),
     }
     kind_of = {name: kind for kind, names in kinds.items() for name in names}
     return pa.schema([(name, kind_of.get(name, pa.string())) for name in _COLUMNS])
 
 
-def _advantages(groups: Sequence[Group], rollout: Batch) -> dict[tuple[int, int], float]:
-    """Return the advantage of each trained sequence's first token, by group and member."""
+def _advantages(groups: Sequence[Group], rollout: Batch) -> dict[tuple[int, int], list[float]]:
+    """Return the advantage of each trained policy token, by group and member."""
     if "advantages" not in rollout.fields:
         return {}
     trained = set(rollout.group_S.tolist())
@@ -98,13 +101,12 @@ def _advantages(groups: Sequence[Group], rollout: Batch) -> dict[tuple[int, int]
         for i, m in enumerate(g.members)
         if m.is_valid
     ]
-    first = (rollout.lengths_S.cumsum(0) - rollout.lengths_S).tolist()
-    values = rollout["advantages"].tolist()
-    return {key: values[t] for key, t in zip(keys, first, strict=True)}
+    parts = rollout["advantages"].split(rollout.lengths_S.tolist())
+    return {key: part.tolist() for key, part in zip(keys, parts, strict=True)}
 
 
 def _row(
-    step: int, group: Group, number: int, member: Trajectory, advantage: float | None
+    step: int, group: Group, number: int, member: Trajectory, advantages: list[float] | None
 ) -> dict[str, Any]:
     own = member.loss_mask
     row = {
@@ -119,6 +121,7 @@ def _row(
         "difficulty": member.difficulty,
         "prompt": member.messages[-1]["content"],
         "completion": member.text,
+        "actions": [_writable(action) for action in member.actions],
         "reference": None if group.reference is None else str(group.reference),
         "extracted": member.extracted,
         "reward": member.reward,
@@ -127,10 +130,11 @@ def _row(
         "reason": member.reason,
         "stop_reason": member.stop_reason,
         "length": member.length,
-        "advantage": advantage,
+        "advantage": advantages[0] if advantages else None,
         "token_ids": member.token_ids.tolist(),
         "loss_mask": own.tolist(),
         "sampler_logprobs": member.sampler_logprobs[own].tolist(),
+        "advantages": advantages,
     }
     # Half a surrogate pair is a string to Python, but no UTF-8.
     return {k: _writable(v) if isinstance(v, str) else v for k, v in row.items()}

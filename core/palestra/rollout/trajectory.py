@@ -26,6 +26,7 @@ class Trajectory:
         status: the worst status of its turns.
         stop_reason: ``stop``, or ``length`` where a turn was cut.
         text: the policy's turns as graders saw them, prefill included.
+        actions: the same, turn by turn.
         grade_seconds: time that the environment took to answer.
     """
 
@@ -46,6 +47,7 @@ class Trajectory:
     extracted: str | None
     stop_reason: str
     text: str
+    actions: tuple[str, ...] = ()
     turns: int = 1
     masked: bool = False
     grade_seconds: float = 0.0

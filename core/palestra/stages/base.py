@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from palestra.errors import DataError
 from palestra.learner.checkpoint import Checkpoints
 from palestra.plugins.registry import Registry
+from palestra.stages.flops import peak_flops
 from palestra.stages.interrupt import deferred_interrupt
+from palestra.stages.measures import add_memory, add_speeds
+from palestra.stages.profile import StepProfiler
+from palestra.stages.trackers import log_metrics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,9 +25,6 @@ if TYPE_CHECKING:
     from palestra.recipe.config import Recipe
     from palestra.stages.config import StageConfig
     from palestra.stages.policy import LoadedPolicy
-
-TIMES = ("seconds", "generate_seconds", "update_seconds")
-"""Keys of a metrics row that are times: all others are the same in every run of a seed."""
 
 
 class Progress(Protocol):
@@ -64,6 +65,8 @@ class StageContext:
         registry: plugins.
         accelerator: devices, processes, precision; one for the run.
         progress: whoever watches.
+        profile: steps to trace.
+        steps_before: steps of the run's earlier stages.
     """
 
     name: str
@@ -75,6 +78,8 @@ class StageContext:
     registry: Registry
     accelerator: Accelerator
     progress: Progress
+    profile: int = 0
+    steps_before: int = 0
 
     @property
     def is_main(self) -> bool:
@@ -148,6 +153,9 @@ class TrainingLoop:
         )
         self.metrics_file = context.folder / "metrics.jsonl"
         self.evals_file = context.folder / "evals.jsonl"
+        self.profiler = StepProfiler(
+            context.folder, context.profile if context.is_main else 0, context.progress.note
+        )
 
     def run(self, steps: int, step: Callable[[int], dict[str, Any]]) -> StageResult:
         """Run `step` for each number from where the last checkpoint stands, up to `steps`."""
@@ -156,7 +164,8 @@ class TrainingLoop:
         evals: Mapping[str, Any] = {}
         with deferred_interrupt(self.context.progress.note) as interrupted:
             for number in range(done + 1, steps + 1):
-                metrics = self._step(number, step)
+                with self.profiler.step(number, is_last=number == steps):
+                    metrics = self._step(number, step)
                 due = self._is_due(number, steps) and not interrupted()
                 evals = self._record_evaluation(number) if due else {}
                 if number % self.context.config.save_steps == 0 or number == steps or interrupted():
@@ -172,10 +181,21 @@ class TrainingLoop:
     def _step(self, number: int, step: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         started = time.monotonic()
         metrics = step(number)
-        metrics["seconds"] = time.monotonic() - started
+        self._measure(metrics, time.monotonic() - started)
         self._append(self.metrics_file, {"step": number, **metrics})
+        self._track(number, metrics)
         self.context.progress.step(self.context.name, number, metrics)
         return metrics
+
+    def _measure(self, metrics: dict[str, Any], seconds: float) -> None:
+        accelerator, precision = self.context.accelerator, self.context.recipe.engine.precision
+        peak = peak_flops(accelerator.device, precision) * accelerator.num_processes
+        add_speeds(metrics, seconds, peak)
+        add_memory(metrics, accelerator.device)
+
+    def _track(self, number: int, row: Mapping[str, Any]) -> None:
+        context = self.context
+        log_metrics(context.accelerator, context.name, row, step=context.steps_before + number)
 
     def _is_due(self, number: int, steps: int) -> bool:
         config = self.context.config.eval
@@ -186,6 +206,7 @@ class TrainingLoop:
     def _record_evaluation(self, number: int) -> Mapping[str, Any]:
         evals = self._evaluate()
         self._append(self.evals_file, {"step": number, "evals": evals})
+        self._track(number, {"eval": evals})
         return evals
 
     def _save(self, number: int, metrics: Mapping[str, Any], evals: Mapping[str, Any]) -> None:

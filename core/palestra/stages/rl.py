@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any, cast
 
@@ -15,14 +14,16 @@ from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
-from palestra.rollout.collect import Collection, collect
+from palestra.rollout.collect import Collected, Collection, collect
 from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
 from palestra.seeding import derive_seed, rng
 from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.clock import StepClock, TimedSampler
 from palestra.stages.config import RLConfig
 from palestra.stages.evaluate import evaluate_policy
+from palestra.stages.flops import ModelShape, generated, trained
 from palestra.stages.gather import gather_groups
 from palestra.stages.policy import load_policy, make_sampler
 
@@ -39,7 +40,9 @@ class RLStage:
         where = f"mixtures.{config.mixture}"
         self.mixture = make_mixture(described, registry, where, seed, name)
         self.policy = load_policy(context)
-        self.sampler = make_sampler(context, self.policy.model)
+        self.clock = StepClock()
+        self.shape = ModelShape.of(self.policy.model)
+        self.sampler = TimedSampler(make_sampler(context, self.policy.model), self.clock)
         self.learner = Learner(
             self.policy.model,
             context.accelerator,
@@ -71,29 +74,32 @@ class RLStage:
     def step(self, number: int) -> dict[str, Any]:
         """One rollout, and the updates that learn from it."""
         torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
-        started = time.monotonic()
-        collected = collect(
-            self.mixture,
-            self.sampler,
-            self.policy.prompter,
-            self._how(number),
-            prompts=self.config.prompts_per_step,
-            keep=self.optimizer.keep,
-            max_refills=self.config.max_refills,
-        )
-        moved = self.mixture.observe(collected.outcomes())
-        generated = time.monotonic()
+        clock = self.clock
+        clock.take()  # what an evaluation took between two steps is none of theirs
+        with clock("grade"):
+            collected = collect(
+                self.mixture,
+                self.sampler,
+                self.policy.prompter,
+                self._how(number),
+                prompts=self.config.prompts_per_step,
+                keep=self.optimizer.keep,
+                max_refills=self.config.max_refills,
+            )
+            moved = self.mixture.observe(collected.outcomes())
 
-        rollout = self.learner.annotate(pack(collected.kept), self._fields())
-        rollout = rollout.with_fields(self.optimizer.advantages(rollout))
+        with clock("logprobs"):
+            rollout = self.learner.annotate(pack(collected.kept), self._fields())
+            rollout = rollout.with_fields(self.optimizer.advantages(rollout))
 
         updates: list[dict[str, float]] = []
         order = rng(self.seed, "mini_batches", self.context.name, number)
         for _ in range(self.config.epochs):
             for batch in rollout.mini_batches(self.config.mini_batches, order):
-                updates.append(self.learner.update(batch, self.optimizer.loss))
-        self.sampler.update_weights(self.learner.named_tensors(), version=number)
-        updated = time.monotonic()
+                with clock("backward"):
+                    updates.append(self.learner.update(batch, self.optimizer.loss))
+        with clock("sync"):
+            self.sampler.update_weights(self.learner.named_tensors(), version=number)
 
         _require_same_policy(updates[0]["sampler_gap"], number)
         metrics = {
@@ -101,11 +107,21 @@ class RLStage:
             **moved,
             **_mean(updates),
             "updates": self.learner.updates,
-            "generate_seconds": generated - started,
-            "update_seconds": updated - generated,
+            **self._work(collected, rollout),
+            **clock.take(),
         }
         self._record(number, metrics, collected.kept + collected.dropped, rollout)
         return metrics
+
+    def _work(self, collected: Collected, rollout: Batch) -> dict[str, float]:
+        """Return the step's sampled tokens, and the operations that it asks for."""
+        groups = [*collected.kept, *collected.dropped]
+        rows = trained(rollout, skip_zero_advantage=self.optimizer.zero_advantage_is_zero_loss)
+        return {
+            "tokens_generated": sum(m.length for group in groups for m in group.members),
+            "flops/generate": self.shape.forward(generated(groups)),
+            "flops/train": 3 * self.config.epochs * self.shape.forward(rows),
+        }
 
     def _how(self, number: int) -> Collection:
         config, accelerator = self.config, self.context.accelerator
@@ -119,7 +135,7 @@ class RLStage:
             version=number - 1,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
-            gather=gather_groups(accelerator),
+            gather=self.clock.timed("wait", gather_groups(accelerator)),
         )
 
     def _fields(self) -> frozenset[str]:

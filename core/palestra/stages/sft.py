@@ -13,9 +13,11 @@ from palestra.learner.packing import pack_examples
 from palestra.rollout.prompting import stop_token_ids
 from palestra.seeding import derive_seed, rng
 from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.clock import StepClock
 from palestra.stages.config import SFTConfig
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.examples import Example, load_examples
+from palestra.stages.flops import ModelShape, trained
 from palestra.stages.policy import LoadedPolicy, load_policy, make_sampler
 
 
@@ -33,6 +35,8 @@ class SFTStage:
         self.steps = config.steps or math.ceil(
             (config.epochs or 1) * len(self.examples) / config.batch_size
         )
+        self.clock = StepClock()
+        self.shape = ModelShape.of(self.policy.model)
         self.learner = Learner(
             self.policy.model,
             context.accelerator,
@@ -60,9 +64,12 @@ class SFTStage:
         """One update; which examples it sees is a function of the seed and the step."""
         torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
         batch = pack_examples([self.examples[i] for i in self._rows(number)])
-        metrics = self.learner.update(batch, supervised_loss)
+        self.clock.take()
+        with self.clock("backward"):
+            metrics: dict[str, Any] = self.learner.update(batch, supervised_loss)
         del metrics["sampler_gap"]
-        return metrics
+        flops = 3 * self.shape.forward(trained(batch))
+        return {**metrics, "flops/train": flops, **self.clock.take()}
 
     def _rows(self, number: int) -> list[int]:
         """Return the examples of a step: each epoch is a permutation of its own."""

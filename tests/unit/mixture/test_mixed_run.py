@@ -17,10 +17,10 @@ import pytest
 
 from palestra.report.data import load_run
 from palestra.report.tables import mixture_table
+from palestra.stages.measures import TIMES
 
 pytestmark = pytest.mark.slow
 MIXED = Path(__file__).with_name("mixed.yaml")
-TIMES = {"seconds", "generate_seconds", "update_seconds"}
 ADD, ORDER, GENERAL = "math/Arithmetic-v1", "logic/Ordering-v1", "general/Instructions-v1"
 
 
@@ -42,7 +42,9 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 def metrics(folder: Path) -> list[dict[str, Any]]:
     lines = (folder / "stages/01-zero/metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
+    return [
+        {k: v for k, v in json.loads(line).items() if not k.startswith(TIMES)} for line in lines
+    ]
 
 
 def rollouts(folder: Path) -> list[list[dict[str, Any]]]:

@@ -119,6 +119,10 @@ def test_advantages_are_on_the_members_that_were_trained_on(tmp_path: Path):
         (9, 1): None,
     }
     assert own[0] > 0 > own[1]
+    for row in pq.read_table(file).to_pylist():
+        value = row["advantage"]
+        expected = None if value is None else pytest.approx([value] * row["length"])
+        assert row["advantages"] == expected
 
 
 def test_the_files_of_a_run_are_one_data_set(tmp_path: Path):
