@@ -150,6 +150,7 @@ class TextEnv(gymnasium.Env[str, str]):
         is_verdict = score.status.is_valid
         info |= {
             "reward_components": dict(score.components) if turn.score and is_verdict else {},
+            "reward_steps": [[end, float(value)] for end, value in score.steps],
             "reward_status": str(score.status),
             "reward_valid": is_verdict,
             "extracted_answer": score.extracted,

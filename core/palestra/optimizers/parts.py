@@ -47,7 +47,7 @@ def scaled(centred_S: Tensor, group_S: Tensor, std: Deviation, eps: float) -> Te
     Args:
         centred_S: (S,) what `centred` returned.
         group_S: (S,) which group each belongs to.
-        std: ``sample`` divides the squares by n - 1, ``population`` by n, ``none`` leaves all as is.
+        std: ``sample`` divides squares by n - 1, ``population`` by n, ``none`` leaves all as it is.
         eps: added to the deviation.
     """
     if std == "none":
