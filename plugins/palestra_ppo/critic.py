@@ -52,8 +52,8 @@ def make_critic(policy: nn.Module, source: str) -> Critic:
             "a critic reads what the policy writes, so take a model of the same tokenizer"
         )
     width = int(backbone.config.get_text_config().hidden_size)
-    device = next(policy.parameters()).device
-    return Critic(backbone, width).to(device).requires_grad_(True)
+    like = next(policy.parameters())
+    return Critic(backbone, width).to(like.device, like.dtype).requires_grad_(True)
 
 
 def _loaded(source: str) -> nn.Module:
