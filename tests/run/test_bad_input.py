@@ -796,3 +796,27 @@ def test_a_file_that_may_not_grow_is_one_line() -> None:
     assert "cannot write checkpoint out/stages/01-zero/checkpoints/step-000001" in problem
     assert not list(Path("out").rglob("step-*.tmp"))
     assert run(["run", "small.yaml", "--output", "out", "--resume"]) == 0
+
+
+# --- optimizers ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        ("{type: ppo}", "optimizer.critic: ppo needs the size of its critic"),
+        ("{type: ppo, critic: {from: no/such}}", "optimizer.critic.from: cannot load 'no/such'"),
+        ("{type: dr_grpo}", "optimizer.max_length: is required"),
+        ("{type: cispo, max_ration: 3}", "Did you mean 'max_ratio'?"),
+        ("{type: rlo}", "Did you mean 'rloo'?"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_made_is_one_clear_line(
+    block: str, says: str, tmp_path: Path, palestra: Callable[..., tuple[int, str, str]]
+) -> None:
+    recipe = tmp_path / "small.yaml"
+    recipe.write_text(RECIPE.replace("{type: grpo}", block))
+    code, _, err = palestra("run", recipe, "--output", tmp_path / "run")
+    assert code == 2
+    assert says in " ".join(err.split())
+    assert "Traceback" not in err

@@ -61,6 +61,7 @@ def score_info(score: Score) -> Info:
     """Return what `info` says of a turn's score."""
     return {
         "reward_components": dict(score.components) if score.status.is_valid else {},
+        "reward_steps": [[end, float(value)] for end, value in score.steps],
         "reward_status": str(score.status),
         "reward_valid": score.status.is_valid,
         "extracted_answer": score.extracted,

@@ -190,6 +190,7 @@ class IsolatedEnv(TextEnv):
             "messages": said,
             "stop_reason": "terminated",
             "reward_components": {},
+            "reward_steps": [],
             "reward_status": str(status),
             "reward_valid": False,
             "extracted_answer": None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from palestra.errors import CheckpointError, TrainingError
+from palestra.learner.critic import CriticLearner
 from palestra.learner.logprobs import Policy, padded
 from palestra.learner.packing import deal, micro_batches
 from palestra.optimizers.base import Loss, Outputs
@@ -49,6 +50,7 @@ class LearnerConfig:
         keep_reference: whether anything needs a reference.
         entropy: whether the optimizer needs exact entropies.
         skip_zero_advantage: whether sequences without advantage may be left out.
+        critic_learning_rate: peak rate of the critic; the policy's where None.
     """
 
     optim: OptimConfig
@@ -59,6 +61,7 @@ class LearnerConfig:
     keep_reference: bool = False
     entropy: bool = False
     skip_zero_advantage: bool = False
+    critic_learning_rate: float | None = None
 
 
 class Learner:
@@ -70,6 +73,7 @@ class Learner:
         config: see `LearnerConfig`.
         pad: id that fills micro-batches up.
         rescue: where a batch that gave a NaN is saved.
+        critic: trained beside the policy; see `PolicyOptimizer.critic`.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Learner:
         config: LearnerConfig,
         pad: int,
         rescue: Path | None = None,
+        critic: torch.nn.Module | None = None,
     ) -> None:
         self.config = config
         self.accelerator = accelerator
@@ -95,6 +100,11 @@ class Learner:
         )
         self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
         self._reference = self._frozen_copy() if config.keep_reference else None
+        self._critic: CriticLearner | None = None
+        if critic is not None:
+            rate = config.critic_learning_rate or optim.learning_rate
+            own = optim.model_copy(update={"learning_rate": rate})
+            self._critic = CriticLearner(critic, accelerator, own, config.token_budget, pad)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -104,7 +114,7 @@ class Learner:
     # -- log-probs ------------------------------------------------------------------------------
 
     def annotate(self, rollout: Batch, fields: frozenset[str]) -> Batch:
-        """Fill in ``old_logprobs`` and ``ref_logprobs`` where asked, without gradient.
+        """Fill in ``old_logprobs``, ``ref_logprobs`` and ``values`` where asked, without gradient.
 
         Every process computes its share; all end with the whole.
         """
@@ -114,6 +124,9 @@ class Learner:
             module = passes[name]
             assert module is not None, f"{name} asked for, but the learner keeps no reference"
             added[name] = self._logprobs(module, rollout)
+        if "values" in fields:
+            assert self._critic is not None, "values asked for, but the optimizer has no critic"
+            added["values"] = self._critic.annotate(rollout)
         return rollout.with_fields(added)
 
     @torch.no_grad()
@@ -165,14 +178,18 @@ class Learner:
         micros = self._my_share(batch)
         sums = _Sums()
         for number, rows in enumerate(micros):
-            last = number == len(micros) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self._policy):
+            with ExitStack() as gathering:
+                if number < len(micros) - 1:
+                    for module in (self._policy, *([self._critic.module] if self._critic else [])):
+                        gathering.enter_context(self.accelerator.no_sync(module))
                 self._backward(batch, rows, loss, sums)
         grad_norm = self.accelerator.clip_grad_norm_(
             self._policy.parameters(), self.config.optim.max_grad_norm
         )
         metrics = sums.reduced(self.accelerator, batch)
         metrics["grad_norm"] = float(grad_norm) if grad_norm is not None else math.nan
+        if self._critic is not None:
+            metrics["critic_grad_norm"] = self._critic.clip_gradient()
         self._require_finite(metrics, batch)
         for group in self._optimizer.param_groups:
             group["lr"] = metrics["learning_rate"] = learning_rate(
@@ -180,6 +197,8 @@ class Learner:
             )
         self._optimizer.step()
         self._optimizer.zero_grad()
+        if self._critic is not None:
+            self._critic.step(metrics["learning_rate"] / self.config.optim.learning_rate)
         self.updates += 1
         every = self.config.reference_every
         if self._reference is not None and every and self.updates % every == 0:
@@ -208,22 +227,27 @@ class Learner:
             self.config.temperature,
             self.config.entropy,
         )
+        values = self._critic.values(micro) if self._critic is not None else None
         if empty:
-            self.accelerator.backward(logprobs.sum() * 0.0)
+            nothing = logprobs.sum() if values is None else logprobs.sum() + values.sum()
+            self.accelerator.backward(nothing * 0.0)
             return
         micro = _on(micro, logprobs.device)
         if "old_logprobs" not in micro.fields:  # on policy: the current ones, without gradient
             micro = micro.with_fields({"old_logprobs": logprobs.detach()})
-        result = loss(Outputs(logprobs=logprobs, entropy=entropy), micro)
+        result = loss(Outputs(logprobs=logprobs, values=values, entropy=entropy), micro)
         # The data-parallel wrapper averages over processes; a sum is what we want.
         self.accelerator.backward(result.value * self.accelerator.num_processes)
         sums.add(result, logprobs.detach(), micro)
 
     def _require_finite(self, metrics: dict[str, float], batch: Batch) -> None:
-        bad = [name for name in ("loss", "grad_norm") if not math.isfinite(metrics[name])]
+        watched = ("loss", "grad_norm", "critic_grad_norm")
+        bad = [name for name in watched if not math.isfinite(metrics.get(name, 0.0))]
         if not bad:
             return
         self._optimizer.zero_grad()
+        if self._critic is not None:
+            self._critic.zero_grad()
         saved = ""
         if self._rescue is not None and self.accelerator.is_main_process:
             try:
@@ -244,10 +268,12 @@ class Learner:
         yield from self.model.state_dict().items()
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write ``model/`` (a Hugging Face folder) and ``learner.pt`` into `folder`."""
+        """Write ``model/`` (a Hugging Face folder), ``learner.pt`` and any critic into `folder`."""
         self.model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
         torch.save(self._state(), folder / "learner.pt")
+        if self._critic is not None:
+            self._critic.save(folder)
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote; the weights too.
@@ -270,6 +296,8 @@ class Learner:
         self.updates = int(state["updates"])
         if state["reference"] is not None and self._reference is not None:
             self._reference.load_state_dict(state["reference"])
+        if self._critic is not None:
+            self._critic.load(folder)
 
     def _state(self) -> dict[str, Any]:
         reference = self._reference.state_dict() if self._reference is not None else None

@@ -16,12 +16,15 @@ def pack(groups: Sequence[Group]) -> Batch:
     """Pack the valid members of `groups`, in their order."""
     members = [(g, m) for g in groups for m in g.valid]
     rewards: list[NDArray[np.float64]] = []
+    paid: list[NDArray[np.bool_]] = []
     turns: list[NDArray[np.int64]] = []
     for _, m in members:
-        at = np.zeros(len(m.token_ids))
+        at, falls = np.zeros(len(m.token_ids)), np.zeros(len(m.token_ids), dtype=np.bool_)
         for token, value in m.rewards:
             at[token] += value
+            falls[token] = True
         rewards.append(at[m.loss_mask])
+        paid.append(falls[m.loss_mask])
         # A turn begins where policy tokens follow others.
         starts = np.diff(m.loss_mask.astype(np.int64), prepend=0) == 1
         turns.append((np.cumsum(starts) - 1)[m.loss_mask])
@@ -40,6 +43,7 @@ def pack(groups: Sequence[Group]) -> Batch:
             np.concatenate([m.sampler_logprobs[m.loss_mask] for _, m in members])
         ),
         total=Totals(int(lengths.sum()), len(members)),
+        fields={"paid": torch.tensor(np.concatenate(paid))},
     )
 
 

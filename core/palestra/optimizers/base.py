@@ -24,7 +24,7 @@ class Outputs:
 
     Attributes:
         logprobs: (T,) of softmax(logits / temperature) over the full vocabulary.
-        values: (T,) of the critic, where there is one.
+        values: (T,) what the critic expects before each token is chosen, where there is a critic.
         entropy: (T,) exact entropy of the distribution, where the optimizer needs it.
     """
 
@@ -58,10 +58,20 @@ class PolicyOptimizer:
         model_config = ConfigDict(extra="forbid", frozen=True)
 
     needs: frozenset[str] = frozenset({"old_logprobs"})
-    """Of "old_logprobs", "ref_logprobs", "values" and "entropy"; may depend on the config."""
+    """Of "old_logprobs", "ref_logprobs", "values" and "entropy"; may depend on the config.
+
+    `advantages` finds "ref_logprobs" and "values" in the rollout; `loss` finds all of them."""
+
+    advantages_need_old_logprobs: bool = False
+    """Whether `advantages` reads "old_logprobs" too, as a KL in the reward does. Otherwise the only
+    update of a rollout takes its own log-probs for the old ones, and saves a pass."""
 
     zero_advantage_is_zero_loss: bool = False
     """Whether a sequence without advantage adds nothing to the gradient (and may be skipped)."""
+
+    critic_learning_rate: float | None = None
+    """Peak learning rate of the critic; the policy's where None. All else of its torch optimizer is
+    as the stage's `optim` says."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -82,7 +92,16 @@ class PolicyOptimizer:
         raise NotImplementedError
 
     def critic(self, policy: nn.Module) -> nn.Module | None:
-        """Return a critic for the learner to train, or None."""
+        """Return a critic for the learner to train, or None.
+
+        Its `forward` maps (B, L) token ids, padded on the right, to (B, L) values: at each place,
+        what the tokens up to there are worth. The learner calls it for the state before each policy
+        token, trains it by `loss` beside the policy, with a torch optimizer of its own, and saves
+        it in checkpoints.
+
+        Args:
+            policy: the model as the stage begins with it, in one piece; copy, never keep it.
+        """
         return None
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,8 @@ class Batch:
         turn_T: which turn a token was written in.
         version_T: version of the weights that sampled it.
         sampler_logprobs_T: as sampled.
-        fields: what the learner or the optimizer filled in, by name; each (T,).
+        fields: what the learner or the optimizer filled in, by name; each (T,). ``paid`` is there
+            from the start: True on each token where a reward falls, be it 0.
         total: what a loss over this update is divided by.
     """
 

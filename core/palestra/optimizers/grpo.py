@@ -5,12 +5,13 @@ Source: DeepSeek-R1 (arXiv 2501.12948), eq. 1 to 3; DeepSeekMath (arXiv 2402.033
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from palestra.optimizers.base import Aggregate, Loss, Outputs, PolicyOptimizer, aggregate
 from palestra.optimizers.batch import Batch
+from palestra.optimizers.parts import Deviation, centred, clipped, k3, scaled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ class GRPOConfig(PolicyOptimizer.Config):
     kl: float = Field(default=0.0, ge=0)
     """Weight of the KL to the reference, inside the loss; 0 keeps no reference."""
 
-    std: Literal["sample", "population", "none"] = "sample"
+    std: Deviation = "sample"
     """Which deviation of the group's rewards divides the advantages; papers do not say."""
 
     eps: float = Field(default=1e-4, ge=0)
@@ -62,31 +63,19 @@ class GRPO(PolicyOptimizer):
         Returns:
             ``advantages`` (T,): each sequence's advantage on all of its tokens.
         """
-        _, group_S = rollout.group_S.unique(return_inverse=True)
-        scores_S = rollout.scores_S.double()
-        count_G = group_S.bincount().double()
-        mean_G = scores_S.new_zeros(len(count_G)).index_add(0, group_S, scores_S) / count_G
-        centred_S = scores_S - mean_G[group_S]
-        centred_S = centred_S.masked_fill(centred_S.abs() < 1e-7, 0.0)  # equal floats, summed
-        if self.config.std != "none":
-            square_G = scores_S.new_zeros(len(count_G)).index_add(0, group_S, centred_S**2)
-            free_G = count_G - (1 if self.config.std == "sample" else 0)
-            deviation_G = (square_G / free_G.clamp(min=1)).sqrt() + self.config.eps
-            centred_S = centred_S / deviation_G.clamp(min=1e-12)[group_S]
-        return {"advantages": centred_S.to(rollout.scores_S.dtype)[rollout.sequence_T]}
+        apart_S = centred(rollout.scores_S, rollout.group_S)
+        advantages_S = scaled(apart_S, rollout.group_S, self.config.std, self.config.eps)
+        return {"advantages": advantages_S.to(rollout.scores_S.dtype)[rollout.sequence_T]}
 
     def loss(self, now: Outputs, batch: Batch) -> Loss:
         """-min(r A, clip(r) A) + kl x k3, averaged as `aggregate` says."""
-        c, advantages = self.config, batch["advantages"]
+        c = self.config
         ratio = (now.logprobs - batch["old_logprobs"]).exp()
         high = c.clip if c.clip_high is None else c.clip_high
-        clipped = ratio.clamp(1 - c.clip, 1 + high)
-        loss_T = -(ratio * advantages).minimum(clipped * advantages)
-        cut = ((clipped - ratio) * advantages < 0).to(loss_T.dtype)  # the clip took the gradient
-        metrics = {"clip_share": cut}
+        loss_T, cut_T = clipped(ratio, batch["advantages"], c.clip, high)
+        metrics = {"clip_share": cut_T}
         if c.kl:
-            x = batch["ref_logprobs"] - now.logprobs
-            k3 = x.exp() - x - 1
-            loss_T = loss_T + c.kl * k3
-            metrics["kl"] = k3.detach()
+            kl_T = k3(now.logprobs, batch["ref_logprobs"])
+            loss_T = loss_T + c.kl * kl_T
+            metrics["kl"] = kl_T.detach()
         return Loss(value=aggregate(loss_T, batch, c.aggregate, c.constant_length), metrics=metrics)

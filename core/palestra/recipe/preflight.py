@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from palestra.envs.score import STEPS
 from palestra.envs.together import step_alone
 from palestra.errors import ConfigError, DataError, PalestraError, did_you_mean
 from palestra.grading.isolation import open_env
@@ -92,15 +93,20 @@ def _try(config: SourceConfig, must_show: bool) -> set[str]:
     if env.max_turns != 1:
         return set()
     info = step_alone(env, "")[-1]
-    _grade_references(env, config, options)
-    return set(info["reward_components"]) if info["reward_valid"] else set()
+    has_steps = _grade_references(env, config, options)
+    return {*info["reward_components"], *([STEPS] * has_steps)} if info["reward_valid"] else set()
 
 
-def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any]) -> None:
-    """Refuse a grader that does not accept its own references: it would train a wrong model."""
+def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any]) -> bool:
+    """Refuse a grader that does not accept its own references: it would train a wrong model.
+
+    Returns:
+        Whether one of them earned process rewards, or there is none to tell.
+    """
     spec = cast("EnvironmentSpec", get_registry().find(Kind.ENVIRONMENT, config.env).spec)
     if not spec.has_reference:
-        return
+        return True
+    has_steps = False
     count = env.count(config.split, config.language)
     step = 1 if count is None else max(1, count // REFERENCES)
     for number in range(REFERENCES if count is None else min(count, REFERENCES)):
@@ -111,12 +117,14 @@ def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any
         if completion is None:
             continue
         _, reward, _, _, info = step_alone(env, completion)
+        has_steps |= STEPS in info["reward_components"]
         if not info["reward_valid"] or reward < spec.reward_range[1] - 1e-9:
             raise DataError(
                 f"{config.env} refuses its own reference: task {task.id}, reference "
                 f"{task.reference!r}, earned {reward:g} of {spec.reward_range[1]:g} "
                 f"({info['reason'] or info['reward_status']}). Mend the grader or the reference"
             )
+    return has_steps
 
 
 def _strays(rewards: Iterable[str], components: set[str]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from palestra.envs import Message, Score
+from palestra.envs.score import STEPS
 from palestra.errors import ConfigError, GraderFailed, boundary, did_you_mean
 from palestra.plugins.registry import Kind, Registry
 
@@ -94,8 +95,49 @@ class RewardSum:
         Raises:
             ConfigError: at the last turn, a named component is offered by nobody, or by both sides.
         """
+        return self._total(self.weights, components, models, earlier)
+
+    def split(
+        self,
+        components: Mapping[str, float],
+        steps: Sequence[tuple[int, float]],
+        models: Mapping[str, Score] | None,
+        earlier: Collection[str] = (),
+    ) -> tuple[list[tuple[int, float]], float | None]:
+        """Return `total` in parts: by steps, and what falls at the end of the turn.
+
+        Args:
+            components: as in `total`.
+            steps: the environment's process rewards, ``(char_end, value)``.
+            models: as in `total`; one whose score has steps is paid by them, not by its value.
+            earlier: as in `total`.
+
+        Returns:
+            ``(char_end, weighted value)`` of each step that is paid, and the rest: None where the
+            source names nothing that is paid at the end.
+        """
+        weight = self.weights.get(STEPS, self.weights.get(f"env.{STEPS}"))
+        paid = [] if weight is None else [(end, weight * value) for end, value in steps]
+        by_step = {STEPS, f"env.{STEPS}"}
+        for name, score in (models or {}).items():
+            if score.steps:
+                by_step.add(name)
+                paid += [(end, self.weights[name] * value) for end, value in score.steps]
+        rest = [name for name in self.weights if name not in by_step]
+        if paid and not rest:
+            return paid, None
+        return paid, self._total(rest, components, models, earlier)
+
+    def _total(
+        self,
+        names: Collection[str],
+        components: Mapping[str, float],
+        models: Mapping[str, Score] | None,
+        earlier: Collection[str],
+    ) -> float:
         total = 0.0
-        for name, weight in self.weights.items():
+        for name in names:
+            weight = self.weights[name]
             bare = name.removeprefix("env.")
             if models is not None and name in models:
                 if name in components:
@@ -103,10 +145,10 @@ class RewardSum:
                         f"{self.where}: both the environment and a reward model offer '{name}'. "
                         f"Write 'env.{name}' or 'model.{name}'"
                     )
-                total += weight * models[name].value
+                total += weight * models[name].paid
             elif bare in components:
                 total += weight * components[bare]
-            elif models is not None and components and bare not in earlier:
+            elif bare != STEPS and models is not None and components and bare not in earlier:
                 offered = [*components, *self._known]
                 raise ConfigError(
                     f"{self.where}: no reward '{name}'.{did_you_mean(name, offered)} "

@@ -194,6 +194,21 @@ def _by_params(episodes: Sequence[_Episode]) -> list[list[_Episode]]:
     return list(parts.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turn:
+    """What came of one turn: its first and last token, its scores, and its process rewards."""
+
+    first: int
+    last: int
+    components: dict[str, float]
+    steps: list[tuple[int, float]]  # (char_end, value)
+    status: Status
+
+
+def _steps(info: Mapping[str, Any]) -> list[tuple[int, float]]:
+    return [(int(end), float(value)) for end, value in info.get("reward_steps", ())]
+
+
 class _Episode:
     """One member's conversation while it runs."""
 
@@ -214,7 +229,7 @@ class _Episode:
         self.mask = [False] * len(self.ids)
         self.logprobs = [0.0] * len(self.ids)
         self.actions: list[str] = []
-        self.turns: list[tuple[int, dict[str, float], Status]] = []  # (last token, scores, status)
+        self.turns: list[_Turn] = []
         self.reason, self.extracted, self.stop_reason = "", None, "stop"
         self.rewards: list[tuple[int, float]] = []
         self.components: dict[str, float] = {}
@@ -249,7 +264,15 @@ class _Episode:
         """Take in the environment's answer."""
         self.last = info
         status = Status(info["reward_status"])
-        self.turns.append((len(self.ids) - 1, dict(info["reward_components"]), status))
+        self.turns.append(
+            _Turn(
+                first=len(self.ids) - len(completion.token_ids),
+                last=len(self.ids) - 1,
+                components=dict(info["reward_components"]),
+                steps=_steps(info),
+                status=status,
+            )
+        )
         self.reason, self.extracted = info["reason"], info["extracted_answer"]
         self.over = done or not status.is_valid
         if not self.over:
@@ -261,9 +284,12 @@ class _Episode:
 
     def conclude(self, info: dict[str, Any]) -> None:
         """Take in the verdict that the last turn was left without."""
-        token, _, _ = self.turns[-1]
-        status = Status(info["reward_status"])
-        self.turns[-1] = (token, dict(info["reward_components"]), status)
+        self.turns[-1] = replace(
+            self.turns[-1],
+            components=dict(info["reward_components"]),
+            steps=_steps(info),
+            status=Status(info["reward_status"]),
+        )
         self.last, self.reason = info, info["reason"]
         self.extracted = info["extracted_answer"]
 
@@ -297,9 +323,13 @@ class _Episode:
         )
 
     def pay(self, models: dict[str, Score]) -> None:
-        """Put each turn's reward on its last token; reward models judge the last turn."""
+        """Put each turn's reward on its last token, and those of its steps where they end.
+
+        Reward models judge the last turn.
+        """
         last = len(self.turns) - 1
-        for number, (token, components, status) in enumerate(self.turns):
+        for number, turn in enumerate(self.turns):
+            components, status = turn.components, turn.status
             if not status.is_valid or self.status is Status.OK:
                 self.status = status
             if not status.is_valid:  # no verdict: nothing to add up, and no training on it
@@ -307,10 +337,14 @@ class _Episode:
             for name, value in components.items():
                 self.components[name] = self.components.get(name, 0.0) + value
             judged = models if number == last else None
-            value = self.source.rewards.total(components, judged, self.components)
-            self.rewards.append((token, value))
+            steps, rest = self.source.rewards.split(components, turn.steps, judged, self.components)
+            said = self.ids[turn.first : turn.last + 1]
+            for end, value in steps:
+                self.rewards.append((turn.first + self.prompter.token_at(said, end), value))
+            if rest is not None:
+                self.rewards.append((turn.last, rest))
         for name, score in models.items():
-            self.components[name.removeprefix("model.")] = score.value
+            self.components[name.removeprefix("model.")] = score.paid
             if not score.status.is_valid:
                 self.status, self.reason = score.status, score.reason
 

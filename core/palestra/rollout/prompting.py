@@ -7,6 +7,7 @@ new observation are added behind them.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -97,6 +98,21 @@ class Prompter:
             ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
         )
         return self.prefill + str(text)
+
+    def token_at(self, completion_ids: Sequence[int], char_end: int) -> int:
+        """Return the place of the token in which the first `char_end` characters of a turn end.
+
+        Args:
+            completion_ids: the policy's tokens of the turn.
+            char_end: a place in what `action` returns; one within the prefill is the first token's.
+        """
+        head = self.action(completion_ids)[:char_end]
+
+        def is_there(count: int) -> bool:
+            return self.action(completion_ids[:count])[:char_end] == head
+
+        count = bisect_left(range(len(completion_ids)), True, key=is_there)
+        return max(0, min(count, len(completion_ids)) - 1)
 
     def extend(
         self, messages: Sequence[Message], tools: Tools = (), *, ended: bool

@@ -55,9 +55,11 @@ class RLStage:
                 keep_reference="ref_logprobs" in self.optimizer.needs,
                 entropy="entropy" in self.optimizer.needs,
                 skip_zero_advantage=self.optimizer.zero_advantage_is_zero_loss,
+                critic_learning_rate=self.optimizer.critic_learning_rate,
             ),
             pad=self.policy.pad,
             rescue=context.folder / "nan-batch.pt",
+            critic=self.optimizer.critic(self.policy.model),
         )
         self.many_updates = config.mini_batches * config.epochs > 1
 
@@ -140,8 +142,9 @@ class RLStage:
 
     def _fields(self) -> frozenset[str]:
         """Return the fields that need a pass of their own before the first update."""
-        needs = self.optimizer.needs & {"ref_logprobs", "old_logprobs"}
-        if not self.many_updates:  # the current log-probs, without gradient, are the old ones
+        needs = self.optimizer.needs & {"ref_logprobs", "old_logprobs", "values"}
+        early = self.many_updates or self.optimizer.advantages_need_old_logprobs
+        if not early:  # the current log-probs, without gradient, are the old ones
             needs -= {"old_logprobs"}
         return frozenset(needs)
 

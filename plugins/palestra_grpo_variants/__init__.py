@@ -1,0 +1,1 @@
+"""Variants of GRPO: Dr. GRPO, DAPO, GSPO, CISPO, with process rewards, and off policy."""

@@ -1,0 +1,1 @@
+"""REINFORCE with better baselines: RLOO and REINFORCE++."""
