@@ -61,7 +61,6 @@ class SFTStage:
         torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
         batch = pack_examples([self.examples[i] for i in self._rows(number)])
         metrics = self.learner.update(batch, supervised_loss)
-        del metrics["sampler_gap"]
         return metrics
 
     def _rows(self, number: int) -> list[int]:
@@ -80,6 +79,7 @@ class SFTStage:
     def _evaluate(self) -> dict[str, Any]:
         sampler = make_sampler(self.context, self.policy.model)
         try:
+            sampler.update_weights(self.learner.named_tensors(), version=self.learner.updates)
             return evaluate_policy(self.context, self.policy, sampler)
         finally:
             sampler.close()
