@@ -22,6 +22,7 @@ from palestra.rollout.samplers.vllm_request import check_length, sampling_argume
 if TYPE_CHECKING:
     from palestra.rollout.samplers.config import VLLMServerConfig
 
+_GENERATE = "/inference/v1/generate"
 _FRESH = "default"  # the version of weights that a server was started with
 
 
@@ -29,7 +30,7 @@ class ReplicaFailed(Exception):
     """A server did not do what was asked of it.
 
     Attributes:
-        wrong: it did answer, and the answer is no good; else it may only be away.
+        wrong: it was there, and gave no good answer or none in time; else it may only be away.
     """
 
     def __init__(self, text: str, *, wrong: bool = False) -> None:
@@ -126,7 +127,7 @@ class Replica:
             "return_token_ids": True,
         }
         ask = asyncio.ensure_future(
-            self._ask("POST", "/inference/v1/generate", self._config.request_timeout_s, body)
+            self._ask("POST", _GENERATE, self._config.request_timeout_s, body)
         )
         lost = asyncio.ensure_future(self.lost.wait())
         try:
@@ -163,9 +164,11 @@ class Replica:
             if choice["finish_reason"] != reason:
                 said = choice["finish_reason"]
                 raise ValueError(f"'{said}' for its end where the last token says '{reason}'")
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            what = f"no {exc}" if isinstance(exc, KeyError) else str(exc)
-            raise ReplicaFailed(f"{self.url} answered {what}", wrong=True) from exc
+        except ValueError as exc:
+            raise ReplicaFailed(f"{self.url} answered {exc}", wrong=True) from exc
+        except (KeyError, TypeError, AttributeError) as exc:
+            lacks = "something without token_ids, logprobs or weight_versions"
+            raise ReplicaFailed(f"{self.url} answered {lacks}", wrong=True) from exc
         if versions != {version}:
             raise ReplicaFailed(f"{self.url} sampled with weights {', '.join(sorted(versions))}")
         return Completion(index=index, token_ids=ids, logprobs=logprobs, stop_reason=reason)
@@ -180,7 +183,8 @@ class Replica:
                 answer = await self._client.request(method, self.url + path, json=body)
         except TimeoutError as exc:
             route = path.partition("?")[0]
-            raise ReplicaFailed(f"{self.url}{route} did not answer in {deadline:g} s") from exc
+            late = f"{self.url}{route} did not answer in {deadline:g} s"
+            raise ReplicaFailed(late, wrong=route == _GENERATE) from exc
         except httpx.HTTPError as exc:
             raise ReplicaFailed(f"{self.url} is not reachable: {_cause(exc)}") from exc
         return self._read(path.partition("?")[0], answer)

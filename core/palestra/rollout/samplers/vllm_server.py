@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WRONG_ANSWERS = 4  # of one request, before the run stops: then it is no passing trouble
+_WRONG_ANSWERS = 4  # to one request, before the run stops: it is no passing trouble then
 _CHECK_EVERY = 2.0  # seconds
 
 
@@ -140,11 +140,11 @@ class VLLMServerSampler(Sampler):
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
         old, self._files, self._version = self._files, files, label
-        was_ready = [replica for replica in self._replicas if replica.ready]
+        there = [replica for replica in self._replicas if replica.ready] or self._replicas
         for replica in self._replicas:
             replica.ready = False
         # Those that were there are waited for, so that a step begins with all of them.
-        await asyncio.gather(*[self._try_bring(replica) for replica in was_ready])
+        await asyncio.gather(*[self._try_bring(replica) for replica in there])
         self._keepers = [asyncio.create_task(self._keep(replica)) for replica in self._replicas]
         await self._some_replica()
         if old and old[0].parent != (files[0].parent if files else None):
@@ -223,7 +223,8 @@ class VLLMServerSampler(Sampler):
                 wrong += exc.wrong
                 if wrong == _WRONG_ANSWERS:
                     raise TrainingError(
-                        f"{exc} (the {wrong}th wrong answer to one request); look at its log"
+                        f"{exc} ({wrong} times one request went wrong); look at the server's log, "
+                        "or raise engine.sampler.request_timeout_s if completions take that long"
                     ) from exc
                 await self._lose(replica, str(exc))
             finally:
