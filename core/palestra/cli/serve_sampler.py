@@ -14,6 +14,15 @@ from palestra.errors import ConfigError
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
+_DEFAULTS = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB; vLLM would take most of the memory
+    "OMP_WAIT_POLICY": "PASSIVE",  # it may share its cores with a trainer
+}
+"""What vLLM reads from the environment; what the user has set there wins."""
+
+
 @app.command("serve-sampler")
 def command(
     model: Annotated[
@@ -75,19 +84,10 @@ def command(
         arguments += [name, str(value)] if value is not None else []
     arguments += ["--enable-scale-out", "--disable-log-stats"]
     arguments += ["--enforce-eager"] if enforce_eager else []
-    environment = {**_settings(kv_cache_gb, threads), **os.environ}
+    environment = {**_DEFAULTS, **os.environ}
     environment["VLLM_SERVER_DEV_MODE"] = "1"  # the routes of the weight-transfer API
-    os.execvpe(sys.executable, arguments, environment)
-
-
-def _settings(kv_cache_gb: int | None, threads: int | None) -> dict[str, str]:
-    """Return what vLLM reads from the environment; what the user has set there wins."""
-    settings = {
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "OMP_WAIT_POLICY": "PASSIVE",  # it shares the cores with the trainer
-        "VLLM_CPU_KVCACHE_SPACE": str(kv_cache_gb or 1),
-    }
+    if kv_cache_gb is not None:
+        environment["VLLM_CPU_KVCACHE_SPACE"] = str(kv_cache_gb)
     if threads is not None:
-        settings["OMP_NUM_THREADS"] = str(threads)
-    return settings
+        environment["OMP_NUM_THREADS"] = str(threads)
+    os.execvpe(sys.executable, arguments, environment)
