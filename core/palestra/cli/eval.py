@@ -149,14 +149,13 @@ def _measure(
     from transformers.utils import logging
 
     from palestra.evaluation.evaluate import evaluate
-    from palestra.plugins.registry import Kind
+    from palestra.rollout.samplers.transformers import TransformersSampler
     from palestra.stages.policy import load_model
 
     logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     policy = load_model(source, prompt, prefill, device)
-    factory: Any = registry.load(Kind.SAMPLER, "transformers")
-    sampler = factory(policy.model)
+    sampler = TransformersSampler(policy.model)
     names = one_line(", ".join(item.env for item in config.envs))
     print(
         f"{one_line(model)} on {names}: {config.questions} questions x {config.samples} samples",

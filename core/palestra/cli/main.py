@@ -27,6 +27,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("palestra.cli.run", "Run a recipe from its base model to its report."),
     "eval": Entry("palestra.cli.eval", "Evaluate a model on environments."),
+    "serve-sampler": Entry(
+        "palestra.cli.serve_sampler", "Start a vLLM server that a run can sample from."
+    ),
     "report": Entry("palestra.cli.report", "Build the report of a run again."),
     "view": Entry("palestra.cli.view", "Look at the rollouts of a run, in a browser."),
     "rollouts": Entry(
@@ -51,6 +54,7 @@ COMMANDS = {
 
 _TRAIN = (
     "accelerate",
+    "httpx",
     "jinja2",
     "matplotlib",
     "pyarrow",

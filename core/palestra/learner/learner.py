@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 LossFunction = Callable[[Outputs, Batch], Loss]
 
-MISMATCH_LIMIT = 0.1
-"""Mean difference of sampler and trainer log-probs above which a run stops (nats a token)."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnerConfig:
@@ -238,7 +235,7 @@ class Learner:
         result = loss(Outputs(logprobs=logprobs, values=values, entropy=entropy), micro)
         # The data-parallel wrapper averages over processes; a sum is what we want.
         self.accelerator.backward(result.value * self.accelerator.num_processes)
-        sums.add(result, logprobs.detach(), micro)
+        sums.add(result, len(logprobs))
 
     def _require_finite(self, metrics: dict[str, float], batch: Batch) -> None:
         watched = ("loss", "grad_norm", "critic_grad_norm")
@@ -318,11 +315,9 @@ class _Sums:
     def __init__(self) -> None:
         self.values: dict[str, float] = {"loss": 0.0}
 
-    def add(self, result: Loss, logprobs: Tensor, batch: Batch) -> None:
-        gap = (logprobs - batch.sampler_logprobs_T).abs()
+    def add(self, result: Loss, tokens: int) -> None:
         self._add("loss", float(result.value.detach()))
-        self._add("tokens_trained", float(len(logprobs)))
-        self._add("sampler_gap", float(gap.sum()))
+        self._add("tokens_trained", float(tokens))
         for name, value in result.metrics.items():
             self._add(name, float(value.detach().sum()))
 
@@ -340,12 +335,10 @@ class _Sums:
                 for name, value in part.items():
                     totals[name] = totals.get(name, 0.0) + value
         trained = totals.pop("tokens_trained", 0.0)
-        gap = totals.pop("sampler_gap", 0.0)
         metrics = {
             name: value if name == "loss" else value / batch.total.tokens
             for name, value in totals.items()
         }
-        metrics["sampler_gap"] = gap / trained if trained else 0.0
         metrics["tokens_trained"] = trained
         return metrics
 

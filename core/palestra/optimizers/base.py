@@ -117,6 +117,9 @@ def aggregate(
 ) -> Tensor:
     """Return a micro-batch's share of the mean loss of the whole update.
 
+    Where the batch has ``importance_weights`` (a stage's `correction`), each token's loss is
+    multiplied by its own, without gradient; what the sum is divided by stays the same.
+
     Args:
         loss_T: (T,) loss of each token.
         batch: the micro-batch; its `total` counts the update.
@@ -125,6 +128,8 @@ def aggregate(
             ``constant``: sum over tokens / (sequences of the update x `constant`) (Dr. GRPO).
         constant: the length that ``constant`` divides by.
     """
+    if "importance_weights" in batch.fields:
+        loss_T = loss_T * batch["importance_weights"].detach()
     if by == "token":
         return loss_T.sum() / batch.total.tokens
     if by == "constant":

@@ -32,13 +32,26 @@ def palestra_policy_optimizers() -> list[PolicyOptimizerSpec]:
 
 
 def palestra_samplers() -> list[SamplerSpec]:
-    """Declare the embedded sampler."""
+    """Declare the embedded sampler, and vLLM within the trainer or on servers."""
     return [
         SamplerSpec(
             name="transformers",
-            entry_point="palestra.rollout.samplers.transformers:TransformersSampler",
+            entry_point="palestra.rollout.samplers.transformers:make_sampler",
+            config="palestra.rollout.samplers.config:TransformersConfig",
             summary="the embedded sampler: batched generation in the trainer's process",
-        )
+        ),
+        SamplerSpec(
+            name="vllm",
+            entry_point="palestra.rollout.samplers.vllm:VLLMSampler",
+            config="palestra.rollout.samplers.config:VLLMConfig",
+            summary="vLLM in the trainer's process",
+        ),
+        SamplerSpec(
+            name="vllm-server",
+            entry_point="palestra.rollout.samplers.vllm_server:VLLMServerSampler",
+            config="palestra.rollout.samplers.config:VLLMServerConfig",
+            summary="any number of vLLM servers, here or on other machines",
+        ),
     ]
 
 

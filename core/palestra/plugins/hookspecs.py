@@ -84,6 +84,10 @@ def palestra_policy_optimizers() -> Sequence[PolicyOptimizerSpec]:
 def palestra_samplers() -> Sequence[SamplerSpec]:
     """Declare samplers: what turns prompts into completions and their log-probs.
 
+    The entry point, a class or a function, is called with a
+    `palestra.rollout.samplers.base.SamplerContext` and the options of the recipe's
+    ``engine.sampler`` as keywords.
+
     Example:
         >>> def palestra_samplers():
         ...     return [SamplerSpec(name="my_server", entry_point="acme.server:ServerSampler")]

@@ -34,13 +34,10 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class SamplerConfig(PluginBlock):
-    """The sampler, ``{type: transformers, max_batch: 512}``; other options are its plugin's own."""
+    """The sampler, ``{type: transformers, max_batch: 512}``; options are its plugin's own."""
 
     type: str = "transformers"
     """Name of the sampler."""
-
-    max_batch: int = Field(default=512, ge=1)
-    """Completions that are generated at once."""
 
 
 class EngineConfig(ConfigModel):
@@ -413,7 +410,7 @@ def _resolve_sampler(document: Document, data: dict[str, Any], problems: list[st
     if isinstance(block, dict):
         block = {"type": "transformers", **cast("dict[str, Any]", block)}
     path: KeyPath = ("engine", "sampler")
-    resolved, _ = _resolve_block(document, path, block, Kind.SAMPLER, problems, ("max_batch",))
+    resolved, _ = _resolve_block(document, path, block, Kind.SAMPLER, problems)
     data["engine"] = {**cast("dict[str, Any]", engine), "sampler": resolved}
 
 
@@ -436,7 +433,6 @@ def _resolve_block(
     block: Any,
     kind: Kind,
     problems: list[str],
-    own: tuple[str, ...] = (),
 ) -> tuple[Any, type[BaseModel] | None]:
     """Validate a block ``{type: NAME, **options}`` by the config of the plugin it names.
 
@@ -453,12 +449,11 @@ def _resolve_block(
         return values, None
     if config is None:
         for key in values:
-            if key != "type" and key not in own:
+            if key != "type":
                 message = f"unknown key: {values['type']} takes no options"
                 problems.append(document.problem((*path, key), message))
         return values, None
     theirs = {k: v for k, v in values.items() if k != "type"}
-    theirs = {k: v for k, v in theirs.items() if k not in own or k in config.model_fields}
     checked = _validate(config, theirs, path, document, problems)
     if checked is None:
         return values, config

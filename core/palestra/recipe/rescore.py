@@ -195,8 +195,15 @@ class _Replay:
     def update_weights(self, tensors: Iterator[tuple[str, Any]], version: int) -> None:
         """There are none."""
 
+    def sleep(self) -> None:
+        """Nothing is held."""
+
     def close(self) -> None:
         """Nothing is held."""
+
+    def token_at(self, completion_ids: Sequence[int], char_end: int) -> int:
+        """A turn is one token, and its process rewards fall on it."""
+        return 0
 
     def open(self, messages: Sequence[Message], tools: object = ()) -> tuple[int, ...]:
         """A conversation needs no tokens."""

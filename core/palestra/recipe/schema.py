@@ -30,7 +30,7 @@ PUBLISHED = Path(__file__).with_name("recipe.schema.json")
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # what editors know
 _BLOCKS = {
     "OptimizerConfig": (Kind.POLICY_OPTIMIZER, "grpo", ()),
-    "SamplerConfig": (Kind.SAMPLER, "transformers", ("max_batch",)),
+    "SamplerConfig": (Kind.SAMPLER, "transformers", ()),
     "CurriculumConfig": (Kind.CURRICULUM, None, ()),
 }
 """Blocks ``{type: NAME, **options}``: kind, default name, and keys that are not the plugin's."""

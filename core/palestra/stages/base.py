@@ -136,6 +136,7 @@ class TrainingLoop:
         policy: the model with its tokenizer.
         state: what else the next step depends on, by name.
         evaluate: returns the evaluation of the weights as they are.
+        begin: is told the step that the run goes on from, 0 for a new one, when all is loaded.
     """
 
     def __init__(
@@ -145,9 +146,10 @@ class TrainingLoop:
         policy: LoadedPolicy,
         state: Mapping[str, Stateful],
         evaluate: Callable[[], Mapping[str, Any]],
+        begin: Callable[[int], None] = lambda step: None,
     ) -> None:
         self.context, self.learner, self.policy = context, learner, policy
-        self._state, self._evaluate = state, evaluate
+        self._state, self._evaluate, self._begin = state, evaluate, begin
         self.checkpoints = Checkpoints(
             context.folder / "checkpoints", keep_last=context.config.keep_last
         )
@@ -160,6 +162,7 @@ class TrainingLoop:
     def run(self, steps: int, step: Callable[[int], dict[str, Any]]) -> StageResult:
         """Run `step` for each number from where the last checkpoint stands, up to `steps`."""
         done = self._resume()
+        self._begin(done)
         self.context.progress.stage(self.context.name, steps)
         evals: Mapping[str, Any] = {}
         with deferred_interrupt(self.context.progress.note) as interrupted:

@@ -110,6 +110,10 @@ class TimedSampler:
         """As the sampler does; its caller charges it to ``sync``."""
         self._sampler.update_weights(tensors, version)
 
+    def sleep(self) -> None:
+        """As the sampler does."""
+        self._sampler.sleep()
+
     def close(self) -> None:
         """As the sampler does."""
         self._sampler.close()

@@ -20,6 +20,7 @@ from pydantic import (
 from palestra.config import ConfigModel, Difficulty, PluginBlock
 from palestra.evaluation.config import EvalConfig
 from palestra.learner.config import OptimConfig
+from palestra.learner.correction import CorrectionConfig
 from palestra.rollout.config import DEFAULT_MAX_TOKENS, RLSamplingConfig, SamplingConfig
 from palestra.splits import Split
 
@@ -153,6 +154,26 @@ class RLConfig(StageConfig):
 
     old_logprobs: Literal["recompute", "sampler"] = "recompute"
     """Where the log-probs before the first update come from."""
+
+    correction: CorrectionConfig | None = None
+    """Importance weights for the difference of sampler and trainer; none where absent. They need a
+    pass of their own before the first update."""
+
+    mismatch_limit: float | None = Field(default=None, gt=0.0)
+    """Mean difference of the sampler's and the trainer's log-probs (nats a token) above which the
+    run stops; where absent 0.01 in fp32, and 0.1 in bf16 or fp16."""
+
+    @field_validator("correction")
+    @classmethod
+    def _correction(
+        cls, value: CorrectionConfig | None, info: ValidationInfo
+    ) -> CorrectionConfig | None:
+        if value is not None and info.data.get("old_logprobs") == "sampler":
+            raise ValueError(
+                "compares the trainer's log-probs with the sampler's: it needs "
+                "`old_logprobs: recompute`"
+            )
+        return value
 
     @field_validator("min_group")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from palestra.errors import ConfigError, did_you_mean
 from palestra.plugins.registry import Kind
 from palestra.rollout.prompting import Prompter
-from palestra.rollout.samplers.base import Sampler
+from palestra.rollout.samplers.base import Sampler, SamplerContext
 from palestra.stages.base import StageContext
 
 if TYPE_CHECKING:
@@ -88,7 +89,30 @@ def _generation_stops(model: PreTrainedModel) -> list[int]:
 
 
 def make_sampler(context: StageContext, model: PreTrainedModel) -> Sampler:
-    """Return the sampler that the recipe's engine names, on `model`'s live weights."""
-    block = context.recipe.engine.sampler
-    factory = cast("Any", context.registry.load(Kind.SAMPLER, block.type))
-    return factory(model, **block.options)
+    """Return the sampler that the recipe's engine names, with the weights that `model` began with.
+
+    One that does not read `model` itself has to be given later weights by `update_weights`.
+    """
+    engine, accelerator = context.recipe.engine, context.accelerator
+    factory = cast("Any", context.registry.load(Kind.SAMPLER, engine.sampler.type))
+    about = SamplerContext(
+        model=model,
+        source=context.weights,
+        precision=engine.precision,
+        session=_session(context),
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        wait=accelerator.wait_for_everyone,
+        note=context.progress.note,
+    )
+    return factory(about, **engine.sampler.options)
+
+
+def _session(context: StageContext) -> str:
+    """Return a word that this run's processes share and no other run has."""
+    words = [uuid.uuid4().hex[:12]]
+    if context.accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        words = broadcast_object_list(words)
+    return words[0]

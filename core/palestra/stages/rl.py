@@ -7,8 +7,9 @@ from typing import Any, cast
 
 import torch
 
-from palestra.errors import TrainingError
-from palestra.learner.learner import MISMATCH_LIMIT, Learner, LearnerConfig
+from palestra.learner.correction import importance_weights
+from palestra.learner.learner import Learner, LearnerConfig
+from palestra.learner.mismatch import LIMITS, Mismatch, Watch, likely_cause, require_same_policy
 from palestra.learner.packing import pack
 from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
@@ -66,7 +67,9 @@ class RLStage:
     def run(self) -> StageResult:
         """Run all steps, or those that a killed run left."""
         state = {"mixture": self.mixture, "optimizer": self.optimizer}
-        loop = TrainingLoop(self.context, self.learner, self.policy, state, self._evaluate)
+        loop = TrainingLoop(
+            self.context, self.learner, self.policy, state, self._evaluate, begin=self._send
+        )
         try:
             result = loop.run(self.config.steps, self.step)
         finally:
@@ -89,25 +92,33 @@ class RLStage:
                 max_refills=self.config.max_refills,
             )
             moved = self.mixture.observe(collected.outcomes())
+            self.sampler.sleep()
 
         with clock("logprobs"):
             rollout = self.learner.annotate(pack(collected.kept), self._fields())
             rollout = rollout.with_fields(self.optimizer.advantages(rollout))
+            if self.config.correction is not None:
+                weights = importance_weights(rollout, self.config.correction)
+                rollout = rollout.with_fields({"importance_weights": weights})
 
+        watch = Watch(self.optimizer.loss, rollout)
         updates: list[dict[str, float]] = []
         order = rng(self.seed, "mini_batches", self.context.name, number)
         for _ in range(self.config.epochs):
             for batch in rollout.mini_batches(self.config.mini_batches, order):
+                loss = self.optimizer.loss if updates else watch
                 with clock("backward"):
-                    updates.append(self.learner.update(batch, self.optimizer.loss))
+                    updates.append(self.learner.update(batch, loss))
+        mismatch = watch.result(self.context.accelerator)
+        self._require_same_policy(mismatch, rollout, number)
         with clock("sync"):
-            self.sampler.update_weights(self.learner.named_tensors(), version=number)
+            self._send(number)
 
-        _require_same_policy(updates[0]["sampler_gap"], number)
         metrics = {
             **rollout_metrics(collected.kept, collected.dropped, self.mixture.labels),
             **moved,
             **_mean(updates),
+            **mismatch.metrics(),
             "updates": self.learner.updates,
             **self._work(collected, rollout),
             **clock.take(),
@@ -124,6 +135,28 @@ class RLStage:
             "flops/generate": self.shape.forward(generated(groups)),
             "flops/train": 3 * self.config.epochs * self.shape.forward(rows),
         }
+
+    def _send(self, version: int) -> None:
+        """Give the sampler the weights as they are."""
+        self.sampler.update_weights(self.learner.named_tensors(), version=version)
+
+    def _require_same_policy(self, mismatch: Mismatch, rollout: Batch, number: int) -> None:
+        limit = self.config.mismatch_limit or LIMITS[self.context.recipe.engine.precision]
+
+        def cause() -> str:
+            if self.context.accelerator.num_processes > 1:
+                return "it holds other weights, or computes in another precision"
+            return likely_cause(
+                self.learner.model,
+                self.sampler,
+                rollout,
+                tensors=self.learner.named_tensors,
+                temperature=self.config.sampling.temperature,
+                source=self.context.weights,
+                version=number,
+            )
+
+        require_same_policy(mismatch, limit, number, cause)
 
     def _how(self, number: int) -> Collection:
         config, accelerator = self.config, self.context.accelerator
@@ -143,6 +176,8 @@ class RLStage:
     def _fields(self) -> frozenset[str]:
         """Return the fields that need a pass of their own before the first update."""
         needs = self.optimizer.needs & {"ref_logprobs", "old_logprobs", "values"}
+        if self.config.correction is not None:  # compares them with the sampler's
+            return frozenset(needs | {"old_logprobs"})
         early = self.many_updates or self.optimizer.advantages_need_old_logprobs
         if not early:  # the current log-probs, without gradient, are the old ones
             needs -= {"old_logprobs"}
@@ -178,28 +213,13 @@ def _make_optimizer(context: StageContext, config: RLConfig) -> PolicyOptimizer:
     return factory(factory.Config.model_validate(config.optimizer.options))
 
 
-def _require_same_policy(gap: float, number: int) -> None:
-    """Stop where the sampler and the learner do not hold the same weights any more.
-
-    Raises:
-        TrainingError: before the step's first update their log-probs differ too much.
-    """
-    if gap > MISMATCH_LIMIT:
-        raise TrainingError(
-            f"step {number}: sampler and learner disagree by {gap:.3f} nats a token (limit "
-            f"{MISMATCH_LIMIT}): the sampler holds other weights, or another precision"
-        )
-
-
 def _mean(updates: list[dict[str, float]]) -> dict[str, float]:
     """Return the mean of each metric over a step's updates.
 
-    The learning rate is the last update's, and the sampler's gap the first one's: later ones are
-    off policy, and meant to be.
+    The learning rate is the last update's.
     """
     mean = {k: sum(u[k] for u in updates) / len(updates) for k in updates[0]}
     return mean | {
-        "sampler_gap": updates[0]["sampler_gap"],
         "learning_rate": updates[-1]["learning_rate"],
         "tokens_trained": sum(u["tokens_trained"] for u in updates),
     }

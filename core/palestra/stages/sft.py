@@ -67,7 +67,6 @@ class SFTStage:
         self.clock.take()
         with self.clock("backward"):
             metrics: dict[str, Any] = self.learner.update(batch, supervised_loss)
-        del metrics["sampler_gap"]
         flops = 3 * self.shape.forward(trained(batch))
         return {**metrics, "flops/train": flops, **self.clock.take()}
 
@@ -87,6 +86,7 @@ class SFTStage:
     def _evaluate(self) -> dict[str, Any]:
         sampler = make_sampler(self.context, self.policy.model)
         try:
+            sampler.update_weights(self.learner.named_tensors(), version=self.learner.updates)
             return evaluate_policy(self.context, self.policy, sampler)
         finally:
             sampler.close()

@@ -228,7 +228,6 @@ def test_metrics_are_means_over_the_updates_tokens():
         k3 = (0 - now).exp() - (0 - now) - 1
         assert metrics["kl"] == pytest.approx(float(k3.mean()), rel=1e-4)
         assert metrics["clip_share"] == 0.0
-        assert metrics["sampler_gap"] == pytest.approx(float(now.abs().mean()), rel=1e-4)
         assert metrics["tokens_trained"] == batch.total.tokens
 
 

@@ -139,7 +139,8 @@ def test_not_found_says_what_is_near_and_what_there_is(registry: Registry):
 
 def test_configs_of_what_is_built_in(registry: Registry):
     assert registry.config(Kind.STAGE, "rl").__name__ == "RLConfig"
-    assert registry.config(Kind.SAMPLER, "transformers") is None
+    assert registry.config(Kind.SAMPLER, "transformers").__name__ == "TransformersConfig"
+    assert registry.config(Kind.REWARD_MODEL, "format") is None
 
 
 def test_the_process_has_one_registry():

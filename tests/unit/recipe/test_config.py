@@ -296,6 +296,29 @@ def test_a_wrong_override_is_named(override: str, said: str, tmp_path: Path):
     assert said in found
 
 
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ("{type: vlm}", "no sampler 'vlm'. Did you mean 'vllm'?"),
+        ("{type: vllm, max_bach: 4}", "unknown key 'max_bach'. Did you mean 'max_batch'?"),
+        ("{type: transformers, max_model_len: 4}", "unknown key 'max_model_len'. It takes: "),
+        ("{type: vllm-server}", "engine.sampler.urls: is required"),
+        ("{type: vllm-server, url: []}", "unknown key 'url'. Did you mean 'urls'?"),
+        ("{type: vllm-server, urls: [here:8000]}", "like http://HOST:8000, not 'here:8000'"),
+        ("{type: vllm-server, urls: [http://a:1, http://a:1/]}", "names one server twice"),
+    ],
+)
+def test_a_wrong_option_of_a_sampler_is_named(block: str, said: str, tmp_path: Path):
+    found = problems(tmp_path, CANONICAL, f"engine.sampler={block}")
+    assert any(said in line for line in found), found
+
+
+def test_a_correction_compares_with_recomputed_logprobs(tmp_path: Path):
+    sets = ("stages.zero.correction={type: truncate}", "stages.zero.old_logprobs=sampler")
+    (found,) = problems(tmp_path, CANONICAL, *sets)
+    assert "it needs `old_logprobs: recompute`" in found
+
+
 def test_seed_option_wins(tmp_path: Path):
     file = tmp_path / "recipe.yaml"
     file.write_text(CANONICAL)

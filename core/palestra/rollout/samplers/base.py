@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 StopReason = Literal["stop", "length"]
 
@@ -66,19 +67,55 @@ class Completion:
     stop_reason: StopReason
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerContext:
+    """What a sampler is made with, besides its options.
+
+    A sampler's entry point, a class or a function, is called with it and with the options of the
+    recipe's ``engine.sampler`` as keywords.
+
+    Attributes:
+        model: the policy, live: the learner changes its weights in place.
+        source: the folder or hub id that the policy was loaded from, tokenizer and all.
+        precision: number format of the engine: ``fp32``, ``bf16`` or ``fp16``.
+        session: a word that all processes of this run share, and no other run has.
+        rank: this process among those that train; 0 sends the weights.
+        world: processes that train.
+        wait: returns when every process has called it.
+        note: says a line to whoever watches the run.
+    """
+
+    model: PreTrainedModel
+    source: str
+    precision: str = "fp32"
+    session: str = ""
+    rank: int = 0
+    world: int = 1
+    wait: Callable[[], None] = lambda: None
+    note: Callable[[str], None] = lambda text: None
+
+
 class Sampler(Protocol):
-    """What the collector needs of an engine that generates."""
+    """What the collector needs of an engine that generates. Derive from it for the defaults."""
 
     continuous: bool
-    """Whether it takes more requests while it runs."""
+    """Whether `generate` may be called again while an earlier iterator is open: both share the
+    engine, so conversations can step independently."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Yield each completion as it finishes; closing the iterator aborts the rest."""
         ...
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
-        """Take the policy's weights (Hugging Face names, full tensors) as `version`."""
+        """Take the policy's weights (Hugging Face names, full tensors) as `version`.
+
+        Every process calls it and walks `tensors` in the same order. Nothing is generated
+        meanwhile.
+        """
         ...
+
+    def sleep(self) -> None:
+        """Give back what memory can be given back until the next call; by default nothing."""
 
     def close(self) -> None:
         """Free what the engine holds."""

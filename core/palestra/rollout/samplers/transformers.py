@@ -14,7 +14,13 @@ import numpy as np
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from palestra.rollout.samplers.base import Completion, Request, SamplingParams
+from palestra.rollout.samplers.base import (
+    Completion,
+    Request,
+    Sampler,
+    SamplerContext,
+    SamplingParams,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +30,12 @@ _SHRINK_BELOW = 0.8  # share of live rows under which the batch is compacted
 _GROWTH = 64  # positions by which a cache slab grows
 
 
-class TransformersSampler:
+def make_sampler(context: SamplerContext, max_batch: int = 512) -> TransformersSampler:
+    """Return the embedded sampler on the policy's live weights."""
+    return TransformersSampler(context.model, max_batch)
+
+
+class TransformersSampler(Sampler):
     """Samples from a `PreTrainedModel` in lock-step.
 
     Args:
