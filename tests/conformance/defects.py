@@ -35,6 +35,35 @@ class Panel(Sound):
         return [float(same_answer(strict_answer(c), task.reference)) for c in completions]
 
 
+class Pile(Sound):
+    """Judges whole batches, and nothing is wrong with it either."""
+
+    env_id = "test/Pile-v1"
+
+    def grade_batch(self, tasks: Sequence[Task], completions: Sequence[str]) -> list[float]:
+        pairs = zip(tasks, completions, strict=True)
+        return [float(same_answer(strict_answer(c), task.reference)) for task, c in pairs]
+
+
+class Miscounts(Sound):
+    """Judges whole groups, and leaves a member out."""
+
+    env_id = "test/Miscounts-v1"
+
+    def grade_group(self, task: Task, completions: Sequence[str]) -> list[float]:
+        return [1.0 for _ in completions[1:]]
+
+
+class PanelPaysEverybody(Sound):
+    """Judges whole groups, and pays the best of each, however wrong it is."""
+
+    env_id = "test/PanelPaysEverybody-v1"
+
+    def grade_group(self, task: Task, completions: Sequence[str]) -> list[float]:
+        longest = max(len(c) for c in completions)
+        return [float(len(c) == longest) for c in completions]
+
+
 class Chat(MultiTurnEnv):
     """The base of the conversations: guess a number in four turns."""
 

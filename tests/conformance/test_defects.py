@@ -39,7 +39,9 @@ def test_each_check_has_its_defect():
     assert {*DEFECTS, "makes-and-resets"} == set(check_names())
 
 
-@pytest.mark.parametrize("sound", [defects.Sound, defects.Listed, defects.Chat, defects.Panel])
+@pytest.mark.parametrize(
+    "sound", [defects.Sound, defects.Listed, defects.Chat, defects.Panel, defects.Pile]
+)
 def test_a_sound_environment_passes(sound: type[SingleTurnEnv]):
     report = conform(sound())
     assert report.ok, report.text()
@@ -60,6 +62,18 @@ def test_a_process_that_dies_is_a_grader_that_fails():
     report = conform(defects.Dies())
     assert [result.name for result in report.failed] == ["graders-never-raise"], report.text()
     assert "died" in report.failed[0].what
+
+
+def test_a_group_grader_that_miscounts_fails():
+    report = conform(defects.Miscounts())
+    assert "graders-never-raise" in {result.name for result in report.failed}, report.text()
+    assert "it gave 0 scores for 1 completions" in report.text()
+
+
+def test_a_group_grader_that_pays_the_best_of_the_wrong_is_found():
+    report = conform(defects.PanelPaysEverybody())
+    names = {result.name for result in report.failed}
+    assert {"silence-is-not-paid", "another-answer-is-not-paid"} <= names, report.text()
 
 
 def test_a_declared_chance_makes_yes_or_no_fair():

@@ -15,13 +15,18 @@ _STRICT = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DO
 def is_strict(completion: str) -> bool:
     """Whether `completion` is ``<think>…</think><answer>…</answer>``: each tag once, in order.
 
-    Neither part may be empty, and nothing but white space may stand outside. A prefilled
-    ``<think>`` is part of the completion that graders get, so it counts as the policy's.
+    Each part has to show a character (not white space, not one of no width, no control), and
+    nothing but white space may stand outside. A prefilled ``<think>`` is part of the completion
+    that graders get, so it counts as the policy's.
     """
     if len(_TAG.findall(completion)) != 4:  # first: with more tags the pattern could take for ever
         return False
     match = _STRICT.fullmatch(completion)
-    return match is not None and bool(match[1].strip()) and bool(match[2].strip())
+    return match is not None and _shows(match[1]) and _shows(match[2])
+
+
+def _shows(part: str) -> bool:
+    return any(char.isprintable() and not char.isspace() for char in part)
 
 
 class FormatReward:
