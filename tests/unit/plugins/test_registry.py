@@ -129,10 +129,10 @@ def test_a_constructor_that_fails_names_the_environment(registry: Registry, loca
 def test_not_found_says_what_is_near_and_what_there_is(registry: Registry):
     with pytest.raises(NotFound) as caught:
         registry.find(Kind.POLICY_OPTIMIZER, "grop")
-    assert str(caught.value) == (
-        "no policy optimizer 'grop'. Did you mean 'grpo'? "
-        "Installed: grpo (palestra). See: palestra plugins ls"
-    )
+    said = str(caught.value)
+    assert said.startswith("no policy optimizer 'grop'. Did you mean 'grpo'? Installed: ")
+    assert " grpo (palestra), " in said
+    assert said.endswith(". See: palestra plugins ls")
     with pytest.raises(NotFound, match="no stage type 'rll'"):
         registry.load(Kind.STAGE, "rll")
 
