@@ -47,6 +47,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/language_share.py
 	$(BIN)/python tests/benchmarks/logic_generators.py
 	$(BIN)/python tests/benchmarks/r1_tiny.py
+	$(BIN)/python tests/benchmarks/optimizers.py
 
 # Rebuild the embedded base and student models from scratch (about half an hour on two cores).
 tiny: $(STAMP)

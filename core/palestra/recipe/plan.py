@@ -174,6 +174,7 @@ class _Work:
     stored_tokens: int = 0  # in rollout files
     checkpoints: bool = False
     keeps_reference: bool = False
+    critics: int = 0
 
 
 def _stage_plan(
@@ -203,7 +204,7 @@ def _stage_plan(
             seconds = round(trained + sampled, 1)
         disk = work.stored_tokens * _ROLLOUT_BYTES_PER_TOKEN
         if work.checkpoints:
-            disk += _checkpoint_bytes(stage, parameters, work.keeps_reference)
+            disk += _checkpoint_bytes(stage, parameters, work)
     return StagePlan(
         name=name,
         type=stage.type,
@@ -217,9 +218,9 @@ def _stage_plan(
     )
 
 
-def _checkpoint_bytes(stage: StageConfig, parameters: int, keeps_reference: bool) -> int:
+def _checkpoint_bytes(stage: StageConfig, parameters: int, work: _Work) -> int:
     """Weights and AdamW's two moments in each checkpoint, and the weights once more at the end."""
-    a_checkpoint = parameters * (12 + (4 if keeps_reference else 0))
+    a_checkpoint = parameters * (12 * (1 + work.critics) + (4 if work.keeps_reference else 0))
     kept = stage.keep_last + (1 if stage.best_metric is not None else 0)
     return kept * a_checkpoint + parameters * 4
 
@@ -247,6 +248,7 @@ def _rl(recipe: Recipe, stage: RLConfig) -> _Work:
     longest = PROMPT_TOKENS + drawn.longest
     seen = stage.steps * (rollouts * PROMPT_TOKENS + FILLED * drawn.tokens)
     has_kl = bool(stage.optimizer.options.get("kl"))
+    critics = int(bool(stage.optimizer.options.get("critic")))  # taken to be as large as the policy
     old_pass = updates > 1 and stage.old_logprobs == "recompute"
     return _Work(
         sizes={
@@ -263,12 +265,13 @@ def _rl(recipe: Recipe, stage: RLConfig) -> _Work:
             "new_tokens_per_step_at_most": drawn.tokens,
             "rollouts": stage.steps * rollouts,
         },
-        trained_tokens=seen * stage.epochs,
-        scored_tokens=seen * (has_kl + old_pass),
+        trained_tokens=seen * stage.epochs * (1 + critics),
+        scored_tokens=seen * (has_kl + old_pass + critics),
         sampled_tokens=stage.steps * FILLED * drawn.tokens,
         stored_tokens=stage.steps * drawn.tokens,
         checkpoints=True,
         keeps_reference=has_kl,
+        critics=critics,
     )
 
 

@@ -131,7 +131,7 @@ def test_not_found_says_what_is_near_and_what_there_is(registry: Registry):
         registry.find(Kind.POLICY_OPTIMIZER, "grop")
     said = str(caught.value)
     assert said.startswith("no policy optimizer 'grop'. Did you mean 'grpo'? Installed: ")
-    assert "grpo (palestra), " in said
+    assert " grpo (palestra), " in said
     assert said.endswith(". See: palestra plugins ls")
     with pytest.raises(NotFound, match="no stage type 'rll'"):
         registry.load(Kind.STAGE, "rll")

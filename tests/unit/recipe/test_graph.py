@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
+import yaml
 
 from palestra.errors import ConfigError, NotFound
 from palestra.recipe.config import load_recipe
@@ -124,6 +125,23 @@ def test_plan_resolves_every_batch_size_word(tmp_path: Path):
     assert zero.seconds is not None
     assert planned.as_dict()["stages"][0]["sizes"] == zero.sizes
     json.dumps(planned.as_dict())
+
+
+def test_plan_counts_a_critic_as_a_second_model(tmp_path: Path):
+    options = {"optimizer": {"type": "ppo", "critic": {"from": "policy"}}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({"extends": "r1-tiny"}))
+    (tmp_path / "two.yaml").write_text(
+        yaml.safe_dump({"extends": "r1-tiny", "stages": {"zero": options}})
+    )
+    one, two = (
+        plan(load_recipe(tmp_path / f"{name}.yaml"), ["zero"]).stages[0] for name in ("one", "two")
+    )
+    assert one.seconds is not None
+    assert two.seconds is not None
+    assert one.disk_bytes is not None
+    assert two.disk_bytes is not None
+    assert two.seconds > 1.2 * one.seconds
+    assert two.disk_bytes > 1.4 * one.disk_bytes
 
 
 def test_plan_of_a_hub_model_says_unknown():
