@@ -200,6 +200,13 @@ def test_an_update_that_a_killed_trainer_left_open_is_closed_first(made: Made):
     assert_all_right(list(made.sampler(peer.url).generate(requests())))
 
 
+def test_a_server_in_a_container_gets_the_weights_over_http(made: Made):
+    peer = made.peer("elsewhere")
+    assert_all_right(list(made.sampler(peer.url).generate(requests())))
+    assert peer.version == "run-0"
+    assert peer.received > 0
+
+
 def test_a_server_serves_one_run(made: Made):
     peer = made.peer()
     first = made.sampler(peer.url)
