@@ -30,9 +30,12 @@ def version_of(server: Server) -> str:
         return str(json.load(answer)["weight_version"])
 
 
+@pytest.mark.parametrize("near", [True, False], ids=["files", "http"])
 def test_both_replicas_sample_with_the_weights_they_are_given(
-    sampler: VLLMServerSampler, servers: list[Server], model: Any
+    sampler: VLLMServerSampler, servers: list[Server], model: Any, near: bool
 ) -> None:
+    for replica in sampler._replicas:
+        replica._near = near  # False: as if it were on another machine
     requests = make_requests(32)
     assert largest_gap(model, requests, list(sampler.generate(requests))) < 2e-4
     trained = moved(model)

@@ -99,6 +99,7 @@ def make_sampler(context: StageContext, model: PreTrainedModel) -> Sampler:
         model=model,
         source=context.weights,
         precision=engine.precision,
+        scratch=context.folder / "sampler",
         session=_session(context),
         rank=accelerator.process_index,
         world=accelerator.num_processes,

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 STOP = 2
@@ -76,7 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
             peer.open_update = True
             self._say({}, status)
         elif route == "/update_weights":
-            peer.received += len(body["update_info"]["safetensors"])
+            part = body["update_info"]
+            if "file" in part and peer.fault == "elsewhere":
+                return self._say({"error": "FileNotFoundError: no such file"}, 500)
+            data = Path(part["file"]).read_bytes() if "file" in part else part["safetensors"]
+            peer.received += len(data)
             self._say({})
         elif route == "/finish_weight_update":
             peer.open_update = False

@@ -100,6 +100,17 @@ def test_every_server_gets_the_weights_and_forgets_its_prefixes(made: Made):
     assert all(p.resets == 2 and p.received > 0 for p in peers)
 
 
+def test_the_same_version_sent_again_is_taken_again(made: Made):
+    peer = made.peer()
+    sampler = made.sampler(peer.url)
+    seen: list[int] = []
+    for _ in range(3):
+        sampler.update_weights(iter(WEIGHTS.items()), version=1)
+        seen.append(peer.received)
+    assert 0 < seen[0] < seen[1] < seen[2]
+    assert_all_right(list(sampler.generate(requests())))
+
+
 @pytest.mark.parametrize("fault", ["500", "hang up", "stall", "fewer completions", "other tokens"])
 def test_a_server_that_fails_once_costs_time_and_no_sample(made: Made, fault: str):
     bad, good = made.peer(fault, faults=2), made.peer()
@@ -198,6 +209,13 @@ def test_an_update_that_a_killed_trainer_left_open_is_closed_first(made: Made):
     peer = made.peer()
     peer.open_update = True
     assert_all_right(list(made.sampler(peer.url).generate(requests())))
+
+
+def test_a_server_in_a_container_gets_the_weights_over_http(made: Made):
+    peer = made.peer("elsewhere")
+    assert_all_right(list(made.sampler(peer.url).generate(requests())))
+    assert peer.version == "run-0"
+    assert peer.received > 0
 
 
 def test_a_server_serves_one_run(made: Made):

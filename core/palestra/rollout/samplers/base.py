@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -78,6 +79,7 @@ class SamplerContext:
         model: the policy, live: the learner changes its weights in place.
         source: the folder or hub id that the policy was loaded from, tokenizer and all.
         precision: number format of the engine: ``fp32``, ``bf16`` or ``fp16``.
+        scratch: a folder that is its own while it runs, not there yet; None for a temporary one.
         session: a word that all processes of this run share, and no other run has.
         rank: this process among those that train; 0 sends the weights.
         world: processes that train.
@@ -88,6 +90,7 @@ class SamplerContext:
     model: PreTrainedModel
     source: str
     precision: str = "fp32"
+    scratch: Path | None = None
     session: str = ""
     rank: int = 0
     world: int = 1

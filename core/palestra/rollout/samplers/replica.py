@@ -11,6 +11,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from palestra.rollout.samplers.config import VLLMServerConfig
 
 _GENERATE = "/inference/v1/generate"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _FRESH = "default"  # the version of weights that a server was started with
 
 
@@ -59,6 +61,7 @@ class Replica:
         self.lost: asyncio.Event = asyncio.Event()
         self._held = ""  # the version that this run gave it last
         self._context = 0
+        self._near = urlsplit(url).hostname in _LOOPBACK
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -103,13 +106,22 @@ class Replica:
             await self._ask("POST", "/finish_weight_update", deadline, {})
             await self._ask("POST", "/start_weight_update", deadline)
         for file in files:
-            text = base64.b64encode(file.read_bytes()).decode("ascii")
-            update = {"update_info": {"safetensors": text}}
-            await self._ask("POST", "/update_weights", deadline, update)
+            update = {"update_info": self._part(file)}
+            try:
+                await self._ask("POST", "/update_weights", deadline, update)
+            except ReplicaFailed as exc:
+                self._near = self._near and not exc.wrong  # a container sees other files
+                raise
         await self._ask("POST", "/finish_weight_update", deadline, {"weight_version": version})
         await self._ask("POST", "/reset_prefix_cache", deadline)
         await self._ask("POST", "/resume", deadline)
         self._held = version
+
+    def _part(self, file: Path) -> dict[str, str]:
+        """Return a bucket: on this machine where it lies, which is ten times as quick."""
+        if self._near:
+            return {"file": str(file)}
+        return {"safetensors": base64.b64encode(file.read_bytes()).decode("ascii")}
 
     # -- completions -----------------------------------------------------------------------------
 

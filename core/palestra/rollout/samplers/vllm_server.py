@@ -83,6 +83,7 @@ class VLLMServerSampler(Sampler):
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """Copy the weights to this process's disk, and give them to every server that is there."""
         label = f"{self._context.session}-{version}"
+        label += "+" if label == self._version else ""  # sent again: not to be taken for the same
         if self._context.rank == 0:
             self._call(self._set_version(label, self._write(tensors, version)))
         else:
@@ -109,10 +110,12 @@ class VLLMServerSampler(Sampler):
     def _write(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> list[Path]:
         """Write the buckets of a version; one bucket is in memory at a time."""
         if self._spool is None:
-            self._spool = Path(tempfile.mkdtemp(prefix="palestra-weights-"))
-        folder = self._spool / str(version)
+            scratch = self._context.scratch
+            self._spool = scratch or Path(tempfile.mkdtemp(prefix="palestra-weights-"))
+            shutil.rmtree(self._spool, ignore_errors=True)  # a killed run's
+        folder = self._spool.resolve() / str(version)
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         files: list[Path] = []
         for number, bucket in enumerate(buckets(tensors)):
             files.append(folder / f"{number:04d}.safetensors")
@@ -157,7 +160,7 @@ class VLLMServerSampler(Sampler):
                 await self._try_bring(replica)
             except PalestraError as exc:  # a mistake: no waiting mends it
                 self._failure = exc
-                await self._tell()
+                await self._lose(replica, str(exc))
                 return
             await asyncio.sleep(_CHECK_EVERY)
 
@@ -241,7 +244,10 @@ class VLLMServerSampler(Sampler):
                 chosen.active += 1
                 return chosen
             async with self._changed:
-                await self._changed.wait()
+                try:  # a change may have come before this waited for one
+                    await asyncio.wait_for(self._changed.wait(), timeout=_CHECK_EVERY)
+                except TimeoutError:
+                    continue
 
     async def _some_replica(self) -> None:
         """Return when a server is ready.
