@@ -21,7 +21,8 @@ from torch import Tensor
 from palestra.errors import CheckpointError, TrainingError
 from palestra.learner.critic import CriticLearner
 from palestra.learner.logprobs import Policy, padded
-from palestra.learner.packing import deal, micro_batches
+from palestra.learner.packing import deal
+from palestra.learner.prompts import SharedPrompts
 from palestra.optimizers.base import Loss, Outputs
 from palestra.optimizers.batch import Batch
 
@@ -95,6 +96,8 @@ class Learner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
+        parameters = sum(p.numel() for p in model.parameters())
+        self._shared = SharedPrompts(parameters, accelerator.device.type)
         self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
         self._reference = self._frozen_copy() if config.keep_reference else None
         self._critic: CriticLearner | None = None
@@ -136,10 +139,12 @@ class Learner:
         training = bare.training
         bare.eval()  # as the sampler did: without dropout
         for micro in self._micro_batches(rollout, rows):
+            own = rollout.select(micro)
             now, _ = bare(
-                *padded(rollout.select(micro), self._pad, self.accelerator.device),
+                *padded(own, self._pad, self.accelerator.device),
                 self.config.temperature,
                 False,
+                self._shared.prefix(own),
             )
             tokens = [
                 t
@@ -154,10 +159,7 @@ class Learner:
         return out
 
     def _micro_batches(self, batch: Batch, rows: list[int]) -> list[list[int]]:
-        lengths = [len(batch.token_ids[r]) for r in rows]
-        return [
-            [rows[i] for i in micro] for micro in micro_batches(lengths, self.config.token_budget)
-        ]
+        return self._shared.micro_batches(batch, rows, self.config.token_budget)
 
     # -- one update -----------------------------------------------------------------------------
 
@@ -223,6 +225,7 @@ class Learner:
             *padded(micro, self._pad, self.accelerator.device),
             self.config.temperature,
             self.config.entropy,
+            self._shared.prefix(micro),
         )
         values = self._critic.values(micro) if self._critic is not None else None
         if empty:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, linear_cross_entropy
 from torch.nn.modules.linear_cross_entropy_options import LinearCrossEntropyOptions
 
+from palestra.learner.prompts import can_share, hidden_behind_prompt, shares_rightly
 from palestra.optimizers.batch import Batch
 
 if TYPE_CHECKING:
@@ -35,9 +36,16 @@ class Policy(nn.Module):
         super().__init__()
         self.model = model
         self._fused: bool | None = None
+        self._shares: bool | None = None if can_share(model.config) else False
 
     def forward(
-        self, ids: Tensor, rows_T: Tensor, columns_T: Tensor, temperature: float, entropy: bool
+        self,
+        ids: Tensor,
+        rows_T: Tensor,
+        columns_T: Tensor,
+        temperature: float,
+        entropy: bool,
+        prefix: int = 0,
     ) -> tuple[Tensor, Tensor | None]:
         """Return (T,) log-probs under softmax(logits / temperature), and their exact entropy.
 
@@ -47,6 +55,8 @@ class Policy(nn.Module):
             columns_T: its column; the hidden state one to the left predicts it.
             temperature: divides the logits.
             entropy: whether to return (T,) entropies too.
+            prefix: columns that are the same in all rows, and in front of every policy token: they
+                are run once, where the model allows it.
         """
         targets = ids[rows_T, columns_T]
         head = cast("nn.Linear | None", self.model.get_output_embeddings())
@@ -58,8 +68,7 @@ class Policy(nn.Module):
             all_T = (logits_T.float() / temperature).log_softmax(-1)
             chosen = all_T.gather(-1, targets[:, None]).squeeze(-1)
             return chosen, -(all_T.exp() * all_T).sum(-1) if entropy else None
-        hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state
-        hidden_T = hidden[rows_T, columns_T - 1] / temperature
+        hidden_T = self._hidden(backbone, ids, rows_T, columns_T, prefix) / temperature
         exact = None
         if entropy:
             all_T = head(hidden_T).float().log_softmax(-1)
@@ -72,6 +81,18 @@ class Policy(nn.Module):
             options=LinearCrossEntropyOptions(),
         )
         return -loss, exact
+
+    def _hidden(
+        self, backbone: nn.Module, ids: Tensor, rows_T: Tensor, columns_T: Tensor, prefix: int
+    ) -> Tensor:
+        """Return (T, H) the states that predict each policy token."""
+        if prefix and self._shares is None:
+            self._shares = shares_rightly(backbone, self.model.config, ids, prefix)
+        if prefix and self._shares:
+            hidden = hidden_behind_prompt(backbone, self.model.config, ids, prefix)
+            return hidden[rows_T, columns_T - prefix]
+        hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state
+        return hidden[rows_T, columns_T - 1]
 
     @torch.no_grad()
     def _is_plain(self, ids: Tensor, head: Any) -> bool:
