@@ -88,11 +88,11 @@ def models(folder: Path, row: str) -> Path:
 
     Where lengths are forced, the end token is one that a model never writes.
     """
+    from importlib.metadata import files
+
     import torch
     from tests.run.test_real_model import _convert
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    from importlib.metadata import files
 
     real = folder / "smollm2"
     if not real.is_dir():
@@ -140,12 +140,13 @@ def state_mb(model: Path) -> float:
     """Return the bytes of weights, gradients and AdamW's two moments, in fp32."""
     from transformers import AutoModelForCausalLM
 
-    return 16 * sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(model).parameters()) / MB
+    return (
+        16 * sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(model).parameters()) / MB
+    )
 
 
 def palestra_worker(model: Path, row: str, steps: int, batch: int, threads: int) -> dict[str, Any]:
     """Run Palestra's own command in this process, and read its metrics."""
-    import palestra.stages.rl
     from palestra.recipe.config import load_recipe
     from palestra.recipe.run import run_recipe
 
@@ -311,9 +312,7 @@ def main() -> None:
         state = state_mb(model)
         sides: dict[str, list[dict[str, Any]]] = {}
         for _ in range(given.rounds):
-            sides.setdefault("palestra", []).append(
-                run("palestra", model, row, given, given.batch)
-            )
+            sides.setdefault("palestra", []).append(run("palestra", model, row, given, given.batch))
             for batch in given.trl_batch:
                 sides.setdefault(f"trl, batch {batch}", []).append(
                     run("trl", model, row, given, batch)
@@ -327,7 +326,9 @@ def main() -> None:
         ratios = [f"{ours[k] / best[k]:.2f}" for k in ("wall", "generate", "train")]
         memory = f"{ours['memory'] / best['memory']:.2f}"
         table.add_row(row, "ratio", *ratios, f"{ours['tokens_s'] / best['tokens_s']:.1f}", memory)
-        table.add_row("", f"aim {aim[0]:.2f}, memory {aim[1]:.2f}", "", "", "", "", "", end_section=True)
+        table.add_row(
+            "", f"aim {aim[0]:.2f}, memory {aim[1]:.2f}", "", "", "", "", "", end_section=True
+        )
     console.print(table)
 
 
