@@ -12,7 +12,7 @@ from palestra.mixture.config import SourceConfig
 from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
 from palestra.rewards.format import is_strict
-from palestra.rollout.collect import Collection, Gather, roll_out
+from palestra.rollout.collect import Collection, Gather, alone, roll_out_everywhere
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import Sampler, SamplingParams
@@ -35,7 +35,7 @@ def evaluate(
     max_tokens: int,
     rank: int = 0,
     world: int = 1,
-    gather: Gather = lambda groups: groups,
+    gather: Gather = alone,
 ) -> dict[str, dict[str, Any]]:
     """Return, for each environment, the measures of `palestra.evaluation.metrics.summarize`.
 
@@ -60,9 +60,10 @@ def evaluate(
     for env in config.envs:
         source = Source(_as_source(env), registry, f"eval ({env.env})")
         draws = questions(source, config)
-        mine = [d for i, d in enumerate(draws) if i % world == rank]
-        sampled = gather(roll_out(mine, [source], sampler, prompter, how))
-        best = gather(roll_out(mine, [source], sampler, prompter, greedy)) if config.greedy else []
+        sampled = roll_out_everywhere(draws, [source], sampler, prompter, how)
+        best: list[Group] = []
+        if config.greedy:
+            best = roll_out_everywhere(draws, [source], sampler, prompter, greedy)
         answered = _questions(sampled, best)
         gains = {str(k): majority_gain(answered, k).as_dict() for k in config.pass_at if k > 1}
         measured = summarize(answered, tuple(config.pass_at))

@@ -26,7 +26,7 @@ from palestra.seeding import derive_seed
 
 _RETRIES = 2
 
-Gather = Callable[[list[Group]], list[Group]]
+Gather = Callable[[list[Group] | Exception], list[Group]]
 Answer = Callable[[], tuple[dict[str, Any], bool]]
 
 
@@ -41,7 +41,8 @@ class Collection:
         noise: names of the sampling noise's stream, the run's seed first.
         version: of the weights that sample.
         rank: this process among `world`: it rolls out every `world`-th prompt.
-        gather: brings the groups of all processes together, in the order of their numbers.
+        gather: brings the groups of all processes together, in the order of their numbers; given
+            what a process raised, it raises on all of them.
     """
 
     params: SamplingParams
@@ -51,7 +52,7 @@ class Collection:
     version: int = 0
     rank: int = 0
     world: int = 1
-    gather: Gather = field(default=lambda groups: groups)
+    gather: Gather = field(default=lambda groups: alone(groups))
 
     def size_for(self, source: Source) -> int:
         """Return how many members the groups of `source` have."""
@@ -99,8 +100,7 @@ def collect(
     missing: list[int] = []  # sources of the groups that a refill makes up for
     for _ in range(1 + max_refills):
         draws = mixture.draw(prompts - len(kept), replacing=missing)
-        mine = [d for i, d in enumerate(draws) if i % how.world == how.rank]
-        groups = how.gather(roll_out(mine, mixture.sources, sampler, prompter, how))
+        groups = roll_out_everywhere(draws, mixture.sources, sampler, prompter, how)
         refused: list[Group] = []
         for group in sorted(groups, key=lambda g: g.number):
             usable = len(group.valid) >= how.min_group
@@ -112,6 +112,33 @@ def collect(
     if not kept:
         raise TrainingError(_why_nothing(dropped, how.min_group))
     return Collected(kept=kept, dropped=dropped)
+
+
+def alone(groups: list[Group] | Exception) -> list[Group]:
+    """Return the groups of the only process, or raise what it raised."""
+    if isinstance(groups, Exception):
+        raise groups
+    return groups
+
+
+def roll_out_everywhere(
+    draws: Sequence[Draw],
+    sources: Sequence[Source],
+    sampler: Sampler,
+    prompter: Prompter,
+    how: Collection,
+) -> list[Group]:
+    """Roll out this process's share of `draws`, and return the groups of all processes.
+
+    What one process raises, all raise: none of them waits for one that is gone.
+    """
+    mine = [draw for i, draw in enumerate(draws) if i % how.world == how.rank]
+    rolled: list[Group] | Exception
+    try:
+        rolled = roll_out(mine, sources, sampler, prompter, how)
+    except Exception as exc:
+        rolled = exc
+    return how.gather(rolled)
 
 
 def roll_out(

@@ -15,6 +15,7 @@ from palestra.plugins.registry import Registry
 from palestra.stages.flops import peak_flops
 from palestra.stages.interrupt import deferred_interrupt
 from palestra.stages.measures import add_memory, add_speeds
+from palestra.stages.memory import naming_the_knob
 from palestra.stages.profile import StepProfiler
 from palestra.stages.trackers import log_metrics
 
@@ -183,7 +184,8 @@ class TrainingLoop:
 
     def _step(self, number: int, step: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         started = time.monotonic()
-        metrics = step(number)
+        with naming_the_knob(number):
+            metrics = step(number)
         self._measure(metrics, time.monotonic() - started)
         self._append(self.metrics_file, {"step": number, **metrics})
         self._track(number, metrics)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from palestra.rollout.collect import Gather
+from palestra.errors import TrainingError
+from palestra.rollout.collect import Gather, alone
 from palestra.rollout.trajectory import Group
 
 if TYPE_CHECKING:
@@ -12,13 +13,27 @@ if TYPE_CHECKING:
 
 
 def gather_groups(accelerator: Accelerator) -> Gather:
-    """Return a function that gathers the groups of all processes in the order of their numbers."""
-    if accelerator.num_processes == 1:
-        return lambda groups: groups
+    """Return a function that gathers the groups of all processes in the order of their numbers.
 
-    def gather(groups: list[Group]) -> list[Group]:
+    A process that failed says so in its turn, so that no other waits for it: it raises its own
+    error again, the others a `TrainingError` that names it.
+    """
+    if accelerator.num_processes == 1:
+        return alone
+
+    def gather(groups: list[Group] | Exception) -> list[Group]:
         from accelerate.utils import gather_object
 
-        return sorted(gather_object(groups), key=lambda g: g.number)
+        failed = isinstance(groups, Exception)
+        said = f"{type(groups).__name__}: {groups}" if failed else ""
+        parts: list[tuple[int, list[Group], str]] = gather_object(
+            [(accelerator.process_index, [] if failed else groups, said)]
+        )
+        if failed:
+            raise groups
+        for rank, _, why in parts:
+            if why:
+                raise TrainingError(f"process {rank} failed while it rolled out: {why}")
+        return sorted((g for _, own, _ in parts for g in own), key=lambda g: g.number)
 
     return gather

@@ -8,7 +8,7 @@ from typing import Any, cast
 from palestra.errors import TrainingError
 from palestra.mixture.draw import make_mixture
 from palestra.rewards.format import is_strict
-from palestra.rollout.collect import Collected, Collection, roll_out
+from palestra.rollout.collect import Collected, Collection, roll_out_everywhere
 from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group, Trajectory
@@ -44,17 +44,16 @@ class RejectionSamplingStage:
             params=SamplingParams(**config.sampling.model_dump()),
             group_size=config.samples,
             noise=(seed, "sample", context.name),
+            rank=context.accelerator.process_index,
+            world=context.accelerator.num_processes,
+            gather=gather_groups(context.accelerator),
         )
-        world, rank = context.accelerator.num_processes, context.accelerator.process_index
         draws = mixture.draw(config.prompts)
         context.progress.activity(
             f"sampling {config.prompts} prompts x {config.samples} for {context.name}"
         )
         try:
-            mine = [d for i, d in enumerate(draws) if i % world == rank]
-            groups = gather_groups(context.accelerator)(
-                roll_out(mine, mixture.sources, sampler, policy.prompter, how)
-            )
+            groups = roll_out_everywhere(draws, mixture.sources, sampler, policy.prompter, how)
             mixture.observe(Collected(kept=groups, dropped=[]).outcomes())
             evals = evaluate_policy(context, policy, sampler)
         finally:
