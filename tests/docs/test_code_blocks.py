@@ -26,6 +26,15 @@ NOT_RUN = {
     ("docs/tutorials/first-environment.md", "python -m venv .venv"),
     ("docs/how-to/publish-a-plugin.md", "pip install 'palestra[plugins]'"),
     ("docs/how-to/publish-a-plugin.md", "pip install build"),
+    (
+        "docs/how-to/several-processes.md",
+        "ACCELERATE_USE_CPU=true torchrun --nproc_per_node 2 -m palestra.cli.main run my_recipe.yaml",
+    ),
+    (
+        "docs/how-to/several-processes.md",
+        "launch=$(python -c 'import palestra, pathlib; "
+        'print(pathlib.Path(palestra.__file__).parent / "launch")\')',
+    ),
     ("docs/how-to/vllm.md", "pip install 'palestra[train,vllm]'"),
     ("docs/how-to/vllm.md", "python -m venv .venv-vllm"),
     ("docs/how-to/vllm.md", "palestra serve-sampler tiny --port 8001 --threads 1"),
