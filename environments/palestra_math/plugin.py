@@ -48,6 +48,17 @@ def palestra_environments() -> list[EnvironmentSpec]:
         ),
         _env("Combinatorics", "combinatorics:CombinatoricsEnv", "counting problems"),
         _env(
+            "NumberFacts",
+            "number_facts:NumberFactsEnv",
+            "sums and differences within 20, and the tables of multiplication: 642 facts",
+            chance=0.07,
+        ),
+        _env(
+            "WordProblems",
+            "word_problems:WordProblemsEnv",
+            "one-step word problems, from single digits to products",
+        ),
+        _env(
             "Geometry",
             "geometry:GeometryEnv",
             "lengths, areas and circles, exact",

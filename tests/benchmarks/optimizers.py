@@ -63,7 +63,7 @@ def run(folder: Path, *arguments: str) -> dict[str, Any]:
 
 def arm(folder: Path, seed: int, block: str, steps: int) -> dict[str, Any]:
     """Return what one optimizer came to on one seed: measures, seconds, bytes, samples."""
-    every = max(1, steps // 5)
+    every = max(1, steps // 2)
     sets = {"optimizer": block, "steps": steps, "eval.every": every, "save_steps": steps}
     arguments = [f for k, v in sets.items() for f in ("--set", f"stages.zero.{k}={v}")]
     results = run(folder, "--seed", str(seed), "--only", "zero", *arguments)
@@ -75,7 +75,7 @@ def arm(folder: Path, seed: int, block: str, steps: int) -> dict[str, Any]:
         "evals": {e["step"]: e["evals"] for e in evals},
         "spent": spent,
         "final": next(s["evals"] for s in results["stages"] if s["role"] == "zero"),
-        "update": statistics.median(r["update_seconds"] for r in rows),
+        "update": statistics.median(r["seconds/logprobs"] + r["seconds/backward"] for r in rows),
         "groups": sum(r["groups"] + r["groups_dropped"] for r in rows),
         "rss": results["peak_rss_mb"],
         "bytes": state_bytes(sorted((place / "checkpoints").glob("step-*"))[-1]),

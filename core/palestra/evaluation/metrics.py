@@ -196,9 +196,9 @@ def summarize(questions: Sequence[Question], ks: Sequence[int] = (4,)) -> dict[s
     summary["truncated"] = sum(s.truncated for s in samples)
     summary["invalid"] = sum(not s.valid for s in samples)
     levels = sorted({q.difficulty for q in questions if q.difficulty is not None})
-    summary["by_difficulty"] = _by_name(
-        {str(level): pass_at_1([q for q in questions if q.difficulty == level]) for level in levels}
-    )
+    by_level = {str(x): [q for q in questions if q.difficulty == x] for x in levels}
+    summary["by_difficulty"] = _by_name({x: pass_at_1(qs) for x, qs in by_level.items()})
+    summary["length_by_difficulty"] = _by_name({x: mean_length(qs) for x, qs in by_level.items()})
     return summary
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from palestra.optimizers.batch import Batch
 
 
+_REFLECTION = re.compile(
+    r"\b(?:wait|mistake|however|but|retry|error|verify|wrong|evaluate|check)\b"
+    r"|等等|等一下|然而|但是|重试|错误|验证|不对|检查",
+    re.IGNORECASE,
+)
 _COLUMNS = (
     "step",
     "source",
@@ -151,8 +157,8 @@ def rollout_metrics(
 
     Keys: ``reward``, ``reward/NAME`` for each component, ``length`` (policy tokens), ``entropy``
     (minus the mean log-prob of the sampled tokens), ``format``, ``language_consistency``,
-    ``truncated``, ``groups``, ``groups_dropped``, ``groups_without_signal``, ``invalid``; and
-    those of `source_metrics`.
+    ``reflection`` (see `reflection_words`, of each 1,000 policy tokens), ``truncated``, ``groups``,
+    ``groups_dropped``, ``groups_without_signal``, ``invalid``; and those of `source_metrics`.
 
     Args:
         kept: the groups that are trained on.
@@ -174,6 +180,7 @@ def rollout_metrics(
         "entropy": -logprob / max(1, policy_tokens),
         "format": sum(is_strict(m.text) for m in members) / count,
         "language_consistency": sum(shares) / len(shares) if shares else 0.0,
+        "reflection": 1000 * sum(reflection_words(m.text) for m in members) / max(1, policy_tokens),
         "truncated": sum(m.stop_reason == "length" for m in members) / count,
         "groups": len(kept),
         "groups_dropped": len(dropped),
@@ -181,6 +188,12 @@ def rollout_metrics(
         "invalid": sum(not m.is_valid for m in everyone),
         **source_metrics(kept, dropped, sources),
     }
+
+
+def reflection_words(text: str) -> int:
+    """Count the words by which R1-Zero's reflection is measured (arXiv 2501.12948, Figure 9), and
+    their Chinese counterparts."""
+    return len(_REFLECTION.findall(text))
 
 
 def source_metrics(

@@ -180,7 +180,9 @@ class TrainingLoop:
         if not evals and self.context.config.eval is not None:  # stopped behind the last step
             last = _last_row(self.evals_file)
             evals = last["evals"] if last.get("step") == steps else self._record_evaluation(steps)
-        return StageResult(weights=str(place / "model"), steps=steps, evals=evals)
+        size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+        facts = {"checkpoint_bytes": size}
+        return StageResult(weights=str(place / "model"), steps=steps, evals=evals, facts=facts)
 
     def _step(self, number: int, step: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         started = time.monotonic()

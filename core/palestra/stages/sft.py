@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -53,12 +54,7 @@ class SFTStage:
         """Run all steps, or those that a killed run left."""
         loop = TrainingLoop(self.context, self.learner, self.policy, {}, self._evaluate)
         result = loop.run(self.steps, self.step)
-        return StageResult(
-            weights=result.weights,
-            steps=result.steps,
-            evals=result.evals,
-            facts={"examples": len(self.examples)},
-        )
+        return replace(result, facts={**result.facts, "examples": len(self.examples)})
 
     def step(self, number: int) -> dict[str, Any]:
         """One update; which examples it sees is a function of the seed and the step."""
