@@ -125,6 +125,26 @@ class MATHEnv(DatasetEnv):
         super().__init__(path, question, answer, "en", split, limit, hub)
 
 
+class SVAMPEnv(DatasetEnv):
+    """One-step word problems with numbers that are not needed (SVAMP). A test set.
+
+    A row's question is its ``Body`` and then its ``Question``.
+    """
+
+    name = "math/SVAMP-v1"
+
+    def __init__(
+        self, path: str = "ChilleD/SVAMP", split: Split = "test", limit: int | None = None
+    ) -> None:
+        super().__init__(path, "Question", "Answer", "en", split, limit, hub_split="test")
+
+    def _task(self, row: rows.Row, where: str, id_: str) -> Task:
+        body = rows.field(row, "Body", where)
+        stop = "" if body.endswith((".", "?", "!", ",")) else "."
+        question = f"{body}{stop} {rows.field(row, 'Question', where)}"
+        return super()._task({**row, "Question": question}, where, id_)
+
+
 class AIMEEnv(DatasetEnv):
     """AIME 2024: thirty questions, every answer an integer from 0 to 999. A test set."""
 

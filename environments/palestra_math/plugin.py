@@ -25,6 +25,13 @@ def palestra_environments() -> list[EnvironmentSpec]:
         ),
         _env("GSM8K", "dataset:GSM8KEnv", "grade-school word problems, from the Hub or a file"),
         _env(
+            "SVAMP",
+            "dataset:SVAMPEnv",
+            "one-step word problems with distracting numbers, from the Hub or a file; a test set",
+            splits=("test",),
+            chance=0.08,
+        ),
+        _env(
             "MATH",
             "dataset:MATHEnv",
             "competition problems with LaTeX answers, from the Hub or a file",

@@ -7,10 +7,14 @@ import numpy as np
 from palestra.envs import Task
 from palestra_math.answering import AnswerEnv
 
-_PEOPLE = ("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo", "Iris", "Jack")
-_PEOPLE += ("Kim", "Leo", "Mia", "Noah", "Olga", "Paul", "Rosa", "Sam", "Tess", "Vera")
-_THINGS = ("apples", "books", "buttons", "cards", "coins", "eggs", "marbles", "nuts", "pears")
-_THINGS += ("pencils", "photos", "plums", "shells", "stamps", "stickers", "stones", "tickets")
+_PEOPLE = (
+    *("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo", "Iris", "Jack"),
+    *("Kim", "Leo", "Mia", "Noah", "Olga", "Paul", "Rosa", "Sam", "Tess", "Vera"),
+)
+_THINGS = (
+    *("apples", "books", "buttons", "cards", "coins", "eggs", "marbles", "nuts", "pears"),
+    *("pencils", "photos", "plums", "shells", "stamps", "stickers", "stones", "tickets"),
+)
 _HOLDERS = ("bags", "baskets", "bowls", "boxes", "crates", "jars", "packs", "rows", "trays")
 
 _MORE = (

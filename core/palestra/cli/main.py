@@ -38,6 +38,9 @@ COMMANDS = {
         "Rollouts of a run: read them, grade them again.",
         "ls, show, rescore, diff",
     ),
+    "claims": Entry(
+        "palestra.cli.claims", "Ask the paper's claims of the embedded model, over several seeds."
+    ),
     "envs": Entry(
         "palestra.cli.envs",
         "Environments: look at them, play them, check them.",

@@ -234,11 +234,11 @@ def test_summarize_has_the_keys_of_results_json():
     block = metrics.summarize(rows)
     assert set(block) == {
         "pass@1", "lenient@1", "pass@k", "cons@k", "greedy", "mean_length", "format",
-        "language_consistency", "truncated", "invalid", "by_difficulty",
+        "language_consistency", "truncated", "invalid", "by_difficulty", "length_by_difficulty",
     }  # fmt: skip
     assert json.loads(json.dumps(block, allow_nan=False)) == block
     assert block["truncated"] == 4
-    assert set(block["by_difficulty"]) == {"1", "2"}
+    assert set(block["by_difficulty"]) == {"1", "2"} == set(block["length_by_difficulty"])
     assert set(block["pass@k"]) == {"4"} == set(block["cons@k"])
 
 
