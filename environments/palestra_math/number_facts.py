@@ -9,10 +9,10 @@ from palestra_math.answering import AnswerEnv
 
 
 class NumberFactsEnv(AnswerEnv):
-    """What one learns by heart: all 642 facts, each asked in one wording, so that no rewording of a
+    """What one learns by heart: all 622 facts, each asked in one wording, so that no rewording of a
     test question is trained on (``3 + 4`` and ``4 + 3`` are two facts).
 
-    Sums of 1 to 19 that come to at most 20, differences of up to 20, and products and quotients of
+    Sums of 1 to 19 that come to at most 20, differences of numbers up to 20, and products and quotients of
     the tables from 2 to 12.
     """
 
@@ -31,7 +31,7 @@ def _facts() -> Iterator[tuple[str, int]]:
     """Yield each question and what it comes to."""
     for a in range(1, 21):
         yield from ((f"{a} + {b}", a + b) for b in range(1, 21 - a))
-        yield from ((f"{a} - {b}", a - b) for b in range(1, a + 1))
+        yield from ((f"{a} - {b}", a - b) for b in range(1, a))
     for a in range(2, 13):
         yield from ((f"{a} times {b}", a * b) for b in range(2, 13))
         yield from ((f"{a * b} divided by {b}", a) for b in range(2, 13))

@@ -57,7 +57,7 @@ def palestra_environments() -> list[EnvironmentSpec]:
         _env(
             "NumberFacts",
             "number_facts:NumberFactsEnv",
-            "sums and differences within 20, and the tables of multiplication: 642 facts",
+            "sums and differences within 20, and the tables of multiplication: 622 facts",
             chance=0.07,
         ),
         _env(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from palestra.errors import ConfigError, DataError
-from palestra_math.dataset import AIMEEnv, DatasetEnv, GSM8KEnv, MATHEnv
+from palestra_math.dataset import AIMEEnv, DatasetEnv, GSM8KEnv, MATHEnv, SVAMPEnv
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 ROWS = [{"question": f"What is {i}+1?", "answer": str(i + 1)} for i in range(20)]
@@ -134,8 +134,9 @@ def test_offline_and_without_datasets_one_line_says_what_to_do(hub: Any):
         (AIMEEnv, "aime24_test", {}, 30),
         (AIMEEnv, "amc23_test", {}, 40),
         (DatasetEnv, "cmath_zh_test", {"language": "zh"}, 600),
+        (SVAMPEnv, "svamp_test", {}, 1000),
     ],
-    ids=["gsm8k", "aime24", "amc23", "cmath"],
+    ids=["gsm8k", "aime24", "amc23", "cmath", "svamp"],
 )
 def test_real_data_is_read_and_its_answers_are_accepted(
     cls: type[DatasetEnv], file: str, kwargs: dict[str, str], count: int
@@ -146,3 +147,14 @@ def test_real_data_is_read_and_its_answers_are_accepted(
     for task in tasks:
         assert env.grade(task, f"<answer>{task.reference}</answer>").value == 1.0
         assert env.grade(task, f"<answer>{task.reference}1</answer>").value == 0.0
+
+
+def test_a_question_of_svamp_is_its_story_and_then_its_question(tmp_path: Path):
+    rows = [
+        {"Body": "Ann has 3 pens. ", "Question": "How many pens?", "Answer": 3.0},
+        {"Body": "Bo has 2 cups", "Question": "How many cups?", "Answer": 2.0},
+    ]
+    file = tmp_path / "svamp.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    prompts = [task.prompt for task in SVAMPEnv(str(file)).tasks("test")]
+    assert prompts == ["Ann has 3 pens. How many pens?", "Bo has 2 cups. How many cups?"]

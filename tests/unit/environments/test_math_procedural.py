@@ -1,4 +1,4 @@
-"""Countdown, Algebra, NumberTheory, Combinatorics and Geometry: every reference, a second way."""
+"""The procedural math environments: every reference, a second way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from palestra_math.algebra import AlgebraEnv
 from palestra_math.combinatorics import CombinatoricsEnv
 from palestra_math.countdown import CountdownEnv
 from palestra_math.geometry import GeometryEnv
+from palestra_math.number_facts import NumberFactsEnv
 from palestra_math.number_theory import NumberTheoryEnv
+from palestra_math.word_problems import WordProblemsEnv
 
 ENVS: list[type[SingleTurnEnv]] = [
     AlgebraEnv,
@@ -26,6 +28,7 @@ ENVS: list[type[SingleTurnEnv]] = [
     CountdownEnv,
     GeometryEnv,
     NumberTheoryEnv,
+    WordProblemsEnv,
 ]
 
 
@@ -204,3 +207,40 @@ def test_levels_of_algebra_accept_other_ways_to_write_the_answer():
     assert same_answer("\\{-3, 5\\}", "x = 5 or x = -3")
     assert same_answer("(2, -3)", "x = 2, y = -3") is True
     assert same_answer("(2, -3)", "x = -3, y = 2") is False
+
+
+_MORE = r"more\. How many|together|on a shelf|on Tuesday"
+_LESS = r"gives|took|How many more"
+
+
+def test_stories_come_to_what_their_wording_says():
+    for level, task in drawn(WordProblemsEnv, 1_000):
+        prompt, value = str(task.prompt), int(str(task.reference))
+        numbers = [int(n) for n in re.findall(r"\d+", prompt)]
+        assert len(numbers) == 2, "one step: two numbers, and the answer is not among them twice"
+        low, high = min(numbers), max(numbers)
+        if re.search(_LESS, prompt):
+            assert value == high - low
+        elif re.search(_MORE, prompt):
+            assert value == low + high
+        elif re.search(r"same number in each|equally", prompt):
+            assert value * low == high or value * high == low
+        else:
+            assert value == low * high
+        assert value >= 0
+        assert high < {1: 10, 2: 100, 3: 100, 4: 100, 5: 100}[level]
+
+
+def test_number_facts_are_right_and_no_fact_is_in_two_splits():
+    env = NumberFactsEnv()
+    by_split = {split: env.tasks(split) for split in ("train", "validation", "test")}
+    tasks = [task for listed in by_split.values() for task in listed]
+    assert len({task.prompt for task in tasks}) == len(tasks) == 622
+    signs = {"+": "+", "-": "-", "times": "*", "divided by": "//"}
+    for task in tasks:
+        found = re.fullmatch(r"What is (\d+) (\+|-|times|divided by) (\d+)\?", str(task.prompt))
+        assert found is not None
+        a, b = int(found[1]), int(found[3])
+        assert int(str(task.reference)) == eval(f"{a} {signs[found[2]]} {b}")
+        assert found[2] != "divided by" or a % b == 0
+    assert min(map(len, by_split.values())) > 50
