@@ -23,7 +23,8 @@ from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
 from palestra.plugins.registry import get_registry
 from palestra.recipe.config import Recipe, load_recipe
-from palestra.rollout.collect import Collection, roll_out
+from palestra.rollout.collection import Collection
+from palestra.rollout.play import roll_out
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.recorded import RecordedStage, Row, by_group, read_step
 from palestra.rollout.samplers.base import Completion, Request, SamplingParams

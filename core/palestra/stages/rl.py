@@ -15,7 +15,8 @@ from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
-from palestra.rollout.collect import Collected, Collection, collect
+from palestra.rollout.collect import Collected, collect
+from palestra.rollout.collection import Collection
 from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
