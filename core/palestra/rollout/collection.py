@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 from palestra.mixture.sources import Source
@@ -32,6 +33,7 @@ class Collection:
         rank: this process among `world`: it rolls out every `world`-th prompt.
         gather: brings the groups of all processes together, in the order of their numbers; given
             what a process raised, it raises on all of them.
+        phase: charges what happens within to a phase of the step, ``generate`` or ``grade``.
     """
 
     params: SamplingParams
@@ -42,6 +44,7 @@ class Collection:
     rank: int = 0
     world: int = 1
     gather: Gather = field(default=alone)
+    phase: Callable[[str], AbstractContextManager[None]] = field(default=lambda name: nullcontext())
 
     def size_for(self, source: Source) -> int:
         """Return how many members the groups of `source` have."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from palestra.envs import Score
@@ -13,11 +12,10 @@ from palestra.errors import GraderFailed
 from palestra.grading.isolation import IsolatedEnv
 from palestra.mixture.sources import Source
 from palestra.rollout.episode import RETRIES, Episode
+from palestra.rollout.graders import Graders
 
 
-def settle(
-    episodes: Sequence[Episode], sources: Sequence[Source], graders: ThreadPoolExecutor
-) -> None:
+def settle(episodes: Sequence[Episode], sources: Sequence[Source], graders: Graders) -> None:
     """Have the graders that judge several completions at once see them, now that all are there."""
     running: list[tuple[Source, list[Episode], Callable[[], list[dict[str, Any]]]]] = []
     for source in sources:
@@ -26,7 +24,8 @@ def settle(
         for rows in settled_together(envs, infos, [e.draw.number for e in own]):
             part = [own[row] for row in rows]
             if isinstance(part[0].env, IsolatedEnv):
-                running.append((source, part, graders.submit(_settled, source, part).result))
+                answer = graders.submit(part[0], _settled, source, part).result
+                running.append((source, part, answer))
             else:
                 answered = _settled(source, part)
                 running.append((source, part, lambda answered=answered: answered))

@@ -172,6 +172,7 @@ class RLStage:
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             gather=self.clock.timed("wait", gather_groups(accelerator)),
+            phase=self.clock,
         )
 
     def _fields(self) -> frozenset[str]:
