@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -123,7 +124,8 @@ def test_closing_an_iterator_aborts_the_rest(fresh: VLLMSampler) -> None:
     stream = fresh.generate(make_requests(32, max_tokens=200))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
-    assert not fresh._engine.has_unfinished_requests()
+    assert not fresh._call(fresh._engine.has_unfinished_requests)
+    assert not fresh._call(fresh._engine.has_unfinished_requests)
     assert not fresh._asked
     assert len(list(fresh.generate(make_requests(4)))) == 4
 
@@ -134,6 +136,31 @@ def test_an_open_iterator_does_not_keep_others_waiting(fresh: VLLMSampler) -> No
     quick = list(fresh.generate(make_requests(5, max_tokens=3)))
     assert sorted(c.index for c in quick) == list(range(5))
     assert sorted([first.index, *(c.index for c in slow)]) == list(range(8))
+
+
+def test_turns_can_be_asked_from_any_thread_while_others_run(
+    fresh: VLLMSampler, model: Any
+) -> None:
+    requests = make_requests(24)
+    expected = {c.index: c.token_ids for c in fresh.generate(requests)}
+    with ThreadPoolExecutor(6) as threads:
+        futures = list(threads.map(fresh.submit, requests))
+    assert {i: f.result(60).token_ids for i, f in enumerate(futures)} == expected
+
+
+def test_a_turn_that_is_cancelled_is_aborted_and_the_others_go_on(fresh: VLLMSampler) -> None:
+    futures = [fresh.submit(r) for r in make_requests(8, max_tokens=200)]
+    assert all(f.cancel() for f in futures[::2])
+    assert [f.result(60).index for f in futures[1::2]] == [0] * 4
+    assert not fresh._call(fresh._engine.has_unfinished_requests)
+
+
+def test_closing_cancels_what_is_asked(model: Any) -> None:
+    second = VLLMSampler(context(load_tiny()), max_batch=4)
+    futures = [second.submit(r) for r in make_requests(8, max_tokens=400)]
+    second.close()
+    assert all(f.cancelled() or f.done() for f in futures)
+    assert any(f.cancelled() for f in futures)
 
 
 def test_a_prompt_longer_than_the_context_is_one_line(fresh: VLLMSampler) -> None:

@@ -12,7 +12,8 @@ from palestra.mixture.config import SourceConfig
 from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
 from palestra.rewards.format import is_strict
-from palestra.rollout.collect import Collection, Gather, alone, roll_out_everywhere
+from palestra.rollout.collection import Collection, Gather, alone
+from palestra.rollout.play import roll_out_everywhere
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import Sampler, SamplingParams

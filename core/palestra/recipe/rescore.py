@@ -23,10 +23,11 @@ from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
 from palestra.plugins.registry import get_registry
 from palestra.recipe.config import Recipe, load_recipe
-from palestra.rollout.collect import Collection, roll_out
+from palestra.rollout.collection import Collection
+from palestra.rollout.play import roll_out
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.recorded import RecordedStage, Row, by_group, read_step
-from palestra.rollout.samplers.base import Completion, Request, SamplingParams
+from palestra.rollout.samplers.base import Completion, Request, Sampler, SamplingParams
 from palestra.rollout.trajectory import Trajectory
 from palestra.seeding import derive_seed
 
@@ -158,7 +159,7 @@ def _failed(row: Row, reason: str) -> Regraded:
     return Regraded(row=row, reward=0.0, components={}, status=Status.ERROR, reason=reason)
 
 
-class _Replay:
+class _Replay(Sampler):
     """Sampler and prompter at once: a turn is one token, which stands for what was said.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -105,6 +106,10 @@ class TimedSampler:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """As the sampler does."""
         return self._clock.over("generate", self._sampler.generate(requests))
+
+    def submit(self, request: Request) -> Future[Completion]:
+        """As the sampler does; whoever waits for it charges the time."""
+        return self._sampler.submit(request)
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """As the sampler does; its caller charges it to ``sync``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from palestra.errors import TrainingError
-from palestra.rollout.collect import Gather, alone
+from palestra.rollout.collection import Gather, alone
 from palestra.rollout.trajectory import Group
 
 if TYPE_CHECKING:

@@ -8,7 +8,9 @@ from typing import Any, cast
 from palestra.errors import TrainingError
 from palestra.mixture.draw import make_mixture
 from palestra.rewards.format import is_strict
-from palestra.rollout.collect import Collected, Collection, roll_out_everywhere
+from palestra.rollout.collect import Collected
+from palestra.rollout.collection import Collection
+from palestra.rollout.play import roll_out_everywhere
 from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group, Trajectory

@@ -15,7 +15,8 @@ from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
-from palestra.rollout.collect import Collected, Collection, collect
+from palestra.rollout.collect import Collected, collect
+from palestra.rollout.collection import Collection
 from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
@@ -171,6 +172,7 @@ class RLStage:
             rank=accelerator.process_index,
             world=accelerator.num_processes,
             gather=self.clock.timed("wait", gather_groups(accelerator)),
+            phase=self.clock,
         )
 
     def _fields(self) -> frozenset[str]:

@@ -23,7 +23,8 @@ from palestra.plugins.registry import Registered, Registry
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.rewards.base import Scored
 from palestra.rewards.format import FormatReward
-from palestra.rollout.collect import Collection, collect
+from palestra.rollout.collect import collect
+from palestra.rollout.collection import Collection
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.samplers.base import Completion, Request, SamplingParams
 from palestra.rollout.trajectory import Group

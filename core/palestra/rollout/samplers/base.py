@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -102,12 +104,23 @@ class Sampler(Protocol):
     """What the collector needs of an engine that generates. Derive from it for the defaults."""
 
     continuous: bool
-    """Whether `generate` may be called again while an earlier iterator is open: both share the
-    engine, so conversations can step independently."""
+    """Whether it has an engine and weights of its own, that work beside the trainer: `submit` may
+    then be called at any time and from any thread, so conversations step independently."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield each completion as it finishes; closing the iterator aborts the rest."""
-        ...
+        """Yield each completion as it finishes; closing the iterator aborts the rest.
+
+        By default by `submit`, so that a sampler that is `continuous` need not define it.
+        """
+        return _answers(self.submit, requests)
+
+    def submit(self, request: Request) -> Future[Completion]:
+        """Ask for one turn, beside all that is asked already; only where it is `continuous`.
+
+        Cancelling the future aborts the turn, and `close` cancels those that are open. The
+        completion's `index` is 0.
+        """
+        raise TypeError(f"{type(self).__name__} is not continuous: it has `generate` alone")
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """Take the policy's weights (Hugging Face names, full tensors) as `version`.
@@ -123,3 +136,21 @@ class Sampler(Protocol):
     def close(self) -> None:
         """Free what the engine holds."""
         ...
+
+
+def _answers(
+    submit: Callable[[Request], Future[Completion]], requests: Sequence[Request]
+) -> Iterator[Completion]:
+    arrived: SimpleQueue[Future[Completion]] = SimpleQueue()
+    asked: dict[Future[Completion], int] = {}
+    try:
+        for index, request in enumerate(requests):
+            future = submit(request)
+            asked[future] = index
+            future.add_done_callback(arrived.put)
+        while asked:
+            future = arrived.get()
+            yield replace(future.result(), index=asked.pop(future))
+    finally:
+        for future in asked:
+            future.cancel()

@@ -125,7 +125,7 @@ class Replica:
 
     # -- completions -----------------------------------------------------------------------------
 
-    async def complete(self, index: int, request: Request, version: str) -> Completion:
+    async def complete(self, request: Request, version: str) -> Completion:
         """Return a completion, sampled with the weights of `version`.
 
         Raises:
@@ -146,12 +146,12 @@ class Replica:
             await asyncio.wait((ask, lost), return_when=asyncio.FIRST_COMPLETED)
             if not ask.done():
                 raise ReplicaFailed(self.reason)
-            return self._checked(index, request, version, ask.result())
+            return self._checked(request, version, ask.result())
         finally:
             ask.cancel()
             lost.cancel()
 
-    def _checked(self, index: int, request: Request, version: str, answer: Any) -> Completion:
+    def _checked(self, request: Request, version: str, answer: Any) -> Completion:
         """Turn an answer into a completion; refuse one that is not what was asked for."""
         try:
             choices = answer["choices"]
@@ -183,7 +183,7 @@ class Replica:
             raise ReplicaFailed(f"{self.url} answered {lacks}", wrong=True) from exc
         if versions != {version}:
             raise ReplicaFailed(f"{self.url} sampled with weights {', '.join(sorted(versions))}")
-        return Completion(index=index, token_ids=ids, logprobs=logprobs, stop_reason=reason)
+        return Completion(index=0, token_ids=ids, logprobs=logprobs, stop_reason=reason)
 
     # -- HTTP ------------------------------------------------------------------------------------
 

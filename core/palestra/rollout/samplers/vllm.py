@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from importlib import import_module
-from threading import RLock
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,7 +31,10 @@ from palestra.rollout.samplers.vllm_request import check_length, sampling_argume
 from palestra.rollout.samplers.vllm_weights import BACKEND, buckets, register
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+T = TypeVar("T")
 
 
 class VLLMSampler(Sampler):
@@ -56,78 +60,125 @@ class VLLMSampler(Sampler):
         self._llm.init_weight_transfer_engine({"init_info": {}})
         self._engine: Any = self._llm.llm_engine
         self._limit = int(self._llm.model_config.max_model_len)
-        self._numbers = itertools.count()
-        self._finished: dict[str, deque[Completion]] = {}  # by call of `generate`
-        self._asked: dict[str, tuple[str, int]] = {}  # request id: its call, and its index there
-        self._lock = RLock()
         self._can_sleep, self._asleep = context.model.device.type == "cuda", False
+        self._asked: dict[str, Future[Completion]] = {}
+        self._numbers = itertools.count()
+        # The engine's thread alone touches the engine: it works off `_inbox`, then steps.
+        self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._open = True
+        device = context.model.device
+        self._thread = Thread(target=self._run, args=(device,), name="vllm-engine", daemon=True)
+        self._thread.start()
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield each completion as it finishes, in whatever order that is.
+    def submit(self, request: Request) -> Future[Completion]:
+        """Add a request to those that the engine works on.
 
         Raises:
-            TrainingError: a prompt leaves no room in the model's context.
+            TrainingError: the prompt leaves no room in the model's context.
         """
-        for request in requests:
-            check_length(request, self._limit)
-        self._wake()
-        call = f"call-{next(self._numbers)}"
-        done = self._finished[call] = deque()
-        left = len(requests)
-        try:
-            for index, request in enumerate(requests):
-                name = f"{call}-{index}"
-                self._asked[name] = (call, index)
-                prompt = {"prompt_token_ids": list(request.token_ids)}
-                with self._lock:
-                    self._engine.add_request(name, prompt, self._params(request))
-            while left:
-                while not done:
-                    self._step(done)
-                yield done.popleft()
-                left -= 1
-        finally:
-            del self._finished[call]
-            rest = [name for name, (owner, _) in self._asked.items() if owner == call]
-            for name in rest:
-                del self._asked[name]
-            if rest:
-                with self._lock:
-                    self._engine.abort_request(rest)
-
-    def _step(self, wanted: deque[Completion]) -> None:
-        """Let the engine work once, and hand what has finished to whoever asked for it."""
-        with self._lock:
-            if wanted:  # another thread's step has brought it
-                return
-            try:
-                outputs = self._engine.step()
-            except Exception as exc:  # vLLM's own, a driver's, or out of memory
-                raise TrainingError(f"vLLM stopped while it sampled: {_why(exc)}") from exc
-            for output in outputs:
-                if output.finished and output.request_id in self._asked:
-                    call, index = self._asked.pop(output.request_id)
-                    self._finished[call].append(_completion(index, output.outputs[0]))
-
-    def _params(self, request: Request) -> Any:
-        kinds: Any = import_module("vllm.sampling_params").RequestOutputKind
-        return self._vllm.SamplingParams(
-            **sampling_arguments(request), output_kind=kinds.FINAL_ONLY
+        check_length(request, self._limit)
+        name = f"request-{next(self._numbers)}"
+        future: Future[Completion] = Future()
+        self._inbox.put(lambda: self._add(name, request, future))
+        future.add_done_callback(
+            lambda done: self._inbox.put(lambda: self._abort(name)) if done.cancelled() else None
         )
+        return future
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """Load the weights bucket by bucket, and forget every cached prefix."""
-        self._wake()
         llm = self._llm
-        llm.start_weight_update()
+        self._call(self._wake)
+        self._call(llm.start_weight_update)
         for bucket in buckets(tensors):
-            llm.update_weights({"update_info": {"tensors": bucket}})
-        llm.finish_weight_update(str(version))
-        llm.reset_prefix_cache()
+            update = {"update_info": {"tensors": bucket}}
+            self._call(lambda update=update: llm.update_weights(update))
+        self._call(lambda: llm.finish_weight_update(str(version)))
+        self._call(llm.reset_prefix_cache)
 
     def sleep(self) -> None:
         """On a GPU: move the weights to the host and free the cache until the next call."""
-        if self._can_sleep and not self._asleep:
+        if self._can_sleep:
+            self._call(self._sleep)
+
+    def close(self) -> None:
+        """Cancel what is asked, shut the engine down, and give torch's threads back."""
+        if not self._thread.is_alive():
+            return
+        self._inbox.put(self._end)
+        self._thread.join()
+        self._engine.engine_core.shutdown()
+        self._llm = self._engine = None
+        gc.collect()
+
+    def _call(self, work: Callable[[], T]) -> T:
+        """Have the engine's thread do `work`, and return what it returns."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as exc:
+                future.set_exception(exc)
+
+        self._inbox.put(run)
+        return future.result()
+
+    # -- in the engine's thread --------------------------------------------------------------------
+
+    def _run(self, device: torch.device) -> None:
+        import torch
+
+        if device.type == "cuda":  # which device is the current one is a thread's own affair
+            torch.cuda.set_device(device)
+        while self._open:
+            if not self._asked:
+                self._inbox.get()()
+            while not self._inbox.empty():
+                self._inbox.get()()
+            if self._asked:
+                self._step()
+
+    def _add(self, name: str, request: Request, future: Future[Completion]) -> None:
+        kinds: Any = import_module("vllm.sampling_params").RequestOutputKind
+        params = self._vllm.SamplingParams(
+            **sampling_arguments(request), output_kind=kinds.FINAL_ONLY
+        )
+        try:
+            self._wake()
+            prompt = {"prompt_token_ids": list(request.token_ids)}
+            self._engine.add_request(name, prompt, params)
+        except Exception as exc:
+            future.set_exception(TrainingError(f"vLLM refuses a request: {_why(exc)}"))
+        else:
+            self._asked[name] = future
+
+    def _abort(self, name: str) -> None:
+        if self._asked.pop(name, None) is not None:
+            self._engine.abort_request([name])
+
+    def _step(self) -> None:
+        """Let the engine work once, and hand out what has finished."""
+        try:
+            outputs = self._engine.step()
+        except Exception as exc:  # vLLM's own, a driver's, or out of memory
+            for future in self._taken():
+                error = TrainingError(f"vLLM stopped while it sampled: {_why(exc)}")
+                error.__cause__ = exc
+                future.set_exception(error)
+            return
+        for output in outputs:
+            future = self._asked.pop(output.request_id, None) if output.finished else None
+            if future is not None and future.set_running_or_notify_cancel():
+                future.set_result(_completion(output.outputs[0]))
+
+    def _taken(self) -> list[Future[Completion]]:
+        """Forget all that is asked, and return the futures that nobody has cancelled."""
+        open_, self._asked = list(self._asked.values()), {}
+        return [future for future in open_ if future.set_running_or_notify_cancel()]
+
+    def _sleep(self) -> None:
+        if not self._asleep:
             self._llm.sleep(level=1)
             self._asleep = True
 
@@ -136,21 +187,18 @@ class VLLMSampler(Sampler):
             self._llm.wake_up()
             self._asleep = False
 
-    def close(self) -> None:
-        """Shut the engine down, and give torch's threads back."""
-        if self._llm is None:
-            return
-        self._engine.engine_core.shutdown()
-        self._llm = self._engine = None
-        gc.collect()
+    def _end(self) -> None:
+        self._open = False
+        for future in list(self._asked.values()):
+            future.cancel()
 
 
-def _completion(index: int, output: Any) -> Completion:
+def _completion(output: Any) -> Completion:
     ids = tuple(output.token_ids)
     logprobs = [entry[token].logprob for token, entry in zip(ids, output.logprobs, strict=True)]
     reason: StopReason = "stop" if output.finish_reason == "stop" else "length"
     return Completion(
-        index=index,
+        index=0,
         token_ids=ids,
         logprobs=np.array(logprobs, dtype=np.float32),
         stop_reason=reason,

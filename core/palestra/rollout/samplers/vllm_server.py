@@ -8,12 +8,12 @@ is given from a copy that this process keeps on its disk.
 from __future__ import annotations
 
 import asyncio
-import queue
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,6 +50,7 @@ class VLLMServerSampler(Sampler):
         self._version = ""
         self._files: list[Path] = []
         self._spool: Path | None = None
+        self._opening = threading.Lock()
         self._failure: PalestraError | None = None  # what no other server could mend
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -57,28 +58,21 @@ class VLLMServerSampler(Sampler):
         )
         self._thread.start()
         self._call(self._open())
+        if context.world > 1:  # all processes have to take part, even one that will ask nothing
+            self._send_first()
 
     # -- what a run asks for -----------------------------------------------------------------------
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Yield each completion as it finishes, from whichever server.
+    def submit(self, request: Request) -> Future[Completion]:
+        """Ask whichever server is least busy.
 
-        Raises:
-            TrainingError: no server was there for `recovery_timeout_s`, one refuses the request,
-                or the answers are wrong again and again.
+        The future raises TrainingError where no server was there for `recovery_timeout_s`, one
+        refuses the request, or the answers are wrong again and again.
         """
-        if not self._version:  # a stage that does not train: the model as it was loaded
-            self.update_weights(iter(self._context.model.state_dict().items()), version=0)
-        results: queue.SimpleQueue[Completion | BaseException] = queue.SimpleQueue()
-        work = asyncio.run_coroutine_threadsafe(self._all(requests, results), self._loop)
-        try:
-            for _ in requests:
-                result = results.get()
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
-        finally:
-            work.cancel()
+        with self._opening:
+            if not self._version:  # a stage that does not train
+                self._send_first()
+        return asyncio.run_coroutine_threadsafe(self._one(request), self._loop)
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """Copy the weights to this process's disk, and give them to every server that is there."""
@@ -93,8 +87,12 @@ class VLLMServerSampler(Sampler):
         if self._context.rank != 0:
             self._call(self._set_version(label, []))
 
+    def _send_first(self) -> None:
+        """Give the servers the model as it was loaded."""
+        self.update_weights(iter(self._context.model.state_dict().items()), version=0)
+
     def close(self) -> None:
-        """Leave the servers as they are, and remove the copy of the weights."""
+        """Cancel what is asked, and remove the copy of the weights; leave the servers running."""
         if not self._thread.is_alive():
             return
         self._call(self._shut())
@@ -132,9 +130,10 @@ class VLLMServerSampler(Sampler):
         self._keepers: list[asyncio.Task[None]] = []
 
     async def _shut(self) -> None:
-        for keeper in self._keepers:
-            keeper.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await self._client.aclose()
 
     async def _set_version(self, label: str, files: list[Path]) -> None:
@@ -195,33 +194,13 @@ class VLLMServerSampler(Sampler):
         async with self._changed:
             self._changed.notify_all()
 
-    async def _all(
-        self, requests: Sequence[Request], results: queue.SimpleQueue[Completion | BaseException]
-    ) -> None:
-        tasks = [asyncio.create_task(self._one(i, r, results)) for i, r in enumerate(requests)]
-        try:
-            await asyncio.gather(*tasks)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as exc:
-            results.put(exc)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    async def _one(
-        self,
-        index: int,
-        request: Request,
-        results: queue.SimpleQueue[Completion | BaseException],
-    ) -> None:
+    async def _one(self, request: Request) -> Completion:
         """Ask until a server has answered as it should."""
         wrong = 0
         while True:
             replica = await self._least_loaded()
             try:
-                results.put(await replica.complete(index, request, self._version))
-                return
+                return await replica.complete(request, self._version)
             except ReplicaFailed as exc:
                 wrong += exc.wrong
                 if wrong == _WRONG_ANSWERS:
