@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from palestra.errors import DataError
 from palestra.learner.checkpoint import Checkpoints
 from palestra.plugins.registry import Registry
+from palestra.rewards.models import RewardModels
 from palestra.stages.flops import peak_flops
 from palestra.stages.interrupt import deferred_interrupt
 from palestra.stages.measures import add_memory, add_speeds
@@ -68,6 +69,7 @@ class StageContext:
         progress: whoever watches.
         profile: steps to trace.
         steps_before: steps of the run's earlier stages.
+        reward_models: the run's reward models; the registered ones alone where None.
     """
 
     name: str
@@ -81,6 +83,7 @@ class StageContext:
     progress: Progress
     profile: int = 0
     steps_before: int = 0
+    reward_models: RewardModels | None = None
 
     @property
     def is_main(self) -> bool:
