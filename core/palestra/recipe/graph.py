@@ -29,6 +29,7 @@ from palestra.stages.config import (
     PROMPTS,
     DataConfig,
     RejectionSamplingConfig,
+    RewardModelConfig,
     SFTConfig,
     StageConfig,
 )
@@ -120,7 +121,7 @@ class _Check:
         elif not _STAGE_NAME.fullmatch(name):
             message = "a stage's name is a folder's too: letters, digits, - and _, at most 64"
             self.report(path, message)
-        self.init_from((*path, "init_from"), stage.init_from)
+        self.init_from((*path, "init_from"), stage)
         mixture = getattr(stage, "mixture", None)
         if isinstance(mixture, str) and mixture not in self.recipe.mixtures:
             self.report((*path, "mixture"), _no("mixture", mixture, self.recipe.mixtures))
@@ -139,6 +140,10 @@ class _Check:
             teacher = getattr(stage, "teacher", None)
             if isinstance(teacher, str) and teacher not in (*self.earlier, *ROOTS):
                 self.report((*path, "teacher"), self.no_stage(teacher))
+        if isinstance(stage, RewardModelConfig):
+            for index, item in enumerate(stage.data):
+                if not Path(item.file).is_file():
+                    self.report((*path, "data", index, "file"), f"no file at {item.file}")
         if stage.eval is None:
             if stage.type == "evaluate":
                 self.report(path, "has nothing to evaluate: neither it nor the recipe has `eval`")
@@ -146,11 +151,15 @@ class _Check:
             self.evaluation((*path, "eval"), stage.eval)
         self.earlier[name] = stage
 
-    def init_from(self, path: KeyPath, origin: str) -> None:
+    def init_from(self, path: KeyPath, stage: StageConfig) -> None:
+        origin = stage.init_from
         if origin == "student" and self.recipe.student is None:
             self.report(path, "the recipe has no `student`; name its model, as with `model`")
         elif origin not in (*ROOTS, *self.earlier):
             self.report(path, self.no_stage(origin, ROOTS))
+        elif stage.yields_policy and not getattr(self.earlier.get(origin), "yields_policy", True):
+            message = f"'{origin}' trains a reward model, which writes nothing. Name it in "
+            self.report(path, f"{message}`reward_models`: {{type: neural, from: {origin}}}")
 
     def no_stage(self, name: str, also: Iterable[str] = ()) -> str:
         if name in self.recipe.stages:
@@ -327,7 +336,7 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
             inputs[parent] = _hash(recipe, parent, known)
     mixture = getattr(stage, "mixture", None)
     files = [*recipe.plugins, stage.prompt if stage.prompt not in PROMPTS else ""]
-    for item in stage.data if isinstance(stage, SFTConfig) else ():
+    for item in stage.data if isinstance(stage, SFTConfig | RewardModelConfig) else ():
         files.append(item.file or "")
     facts = {
         "name": name,

@@ -22,8 +22,8 @@ from palestra.stages.trackers import log_metrics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from transformers import PreTrainedTokenizerBase
 
-    from palestra.learner.learner import Learner
     from palestra.recipe.config import Recipe
     from palestra.stages.config import StageConfig
     from palestra.stages.policy import LoadedPolicy
@@ -128,6 +128,14 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
+class Trained(Protocol):
+    """What a training loop saves and loads: `Learner`, or one like it."""
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
 class TrainingLoop:
     """Steps a stage, and keeps its record so that a killed run ends with the same numbers.
 
@@ -146,7 +154,7 @@ class TrainingLoop:
     def __init__(
         self,
         context: StageContext,
-        learner: Learner,
+        learner: Trained,
         policy: LoadedPolicy,
         state: Mapping[str, Stateful],
         evaluate: Callable[[], Mapping[str, Any]],
