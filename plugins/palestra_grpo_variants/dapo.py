@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from palestra.optimizers.base import Loss, Outputs, aggregate
 from palestra.optimizers.batch import Batch
 from palestra.optimizers.parts import clipped
+from palestra.rewards.shaping import OverlongConfig
 from palestra_grpo_variants.group import GroupConfig, GroupOptimizer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from palestra.rollout.trajectory import Group
-
-
-class OverlongConfig(BaseModel):
-    """The soft punishment of completions that come near the longest length (eq. 13)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_length: int = Field(ge=1)
-    """Tokens at which a completion costs 1, as one beyond does. The paper's: 20480."""
-
-    buffer: int = Field(ge=1)
-    """Tokens before it over which the cost rises from 0. The paper's: 4096."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> OverlongConfig:
-        if self.buffer > self.max_length:
-            raise ValueError(f"`buffer` should be at most `max_length`, {self.max_length}")
-        return self
 
 
 class DAPOConfig(GroupConfig):
@@ -67,8 +50,8 @@ class DAPO(GroupOptimizer):
         """Return (S,) rewards, less what the length costs."""
         if (soft := self.config.overlong) is None:
             return rollout.scores_S
-        over_S = rollout.lengths_S - (soft.max_length - soft.buffer)
-        return rollout.scores_S - (over_S / soft.buffer).clamp(0, 1)
+        costs = [soft.cost(length) for length in rollout.lengths_S.tolist()]
+        return rollout.scores_S - rollout.scores_S.new_tensor(costs)
 
     def loss(self, now: Outputs, batch: Batch) -> Loss:
         """The clipped surrogate, averaged over the update's tokens (eq. 8)."""

@@ -199,3 +199,23 @@ def test_a_gymnasium_wrapper_wraps_it() -> None:
     env = gymnasium.wrappers.TransformReward(Sure(), lambda reward: float(reward) - 0.5)
     env.reset(seed=1)
     assert env.step("<answer>yes</answer>")[1] == 0.5
+
+
+def test_reward_models_with_options_are_told_of_tokens_and_groups(trl_side: Any) -> None:
+    rows = trl_side.dataset(ENV, size=2)
+    ids = [rows["task_id"][i] for i in (0, 0, 0, 1)]
+    right, *_ = answers(ENV, ids)
+    said = [right, right, "<answer>no</answer>", "<answer>1</answer>"]
+    grade = trl_side.reward_function(
+        ENV,
+        rewards={"short": 1.0, "self_consistency": 10.0},
+        reward_models={"short": {"type": "overlong", "max_length": 10, "buffer": 10}},
+    )
+    paid = grade(
+        ["?"] * 4,
+        said,
+        completion_ids=[[1] * n for n in (0, 5, 10, 20)],
+        task_id=ids,
+        env_id=[ENV] * 4,
+    )
+    assert paid == [10.0, 9.5, -1.0, 9.0]

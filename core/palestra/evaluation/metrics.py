@@ -160,6 +160,16 @@ def invalid_share(questions: Sequence[Question]) -> Measure:
     return _measure("invalid", values)
 
 
+def mean_share(name: str, values: Sequence[float]) -> Measure:
+    """Mean of one share a question, for measures that are no completion's.
+
+    Args:
+        name: of the measure: its stream of resamples.
+        values: one for each question, 0 to 1.
+    """
+    return _measure(name, values)
+
+
 def paired_difference(a: Sequence[Question], b: Sequence[Question]) -> Measure:
     """pass@1 of `a` minus that of `b` on the questions both answered.
 

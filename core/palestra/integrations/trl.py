@@ -28,6 +28,8 @@ from palestra.errors import ConfigError
 from palestra.grading.isolation import open_env
 from palestra.plugins.registry import get_registry
 from palestra.rewards.base import RewardSum, Scored
+from palestra.rewards.config import RewardModelBlock
+from palestra.rewards.models import RewardModels
 from palestra.splits import Split
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ def reward_function(
     env_id: str,
     *,
     rewards: Mapping[str, float] | None = None,
+    reward_models: Mapping[str, Mapping[str, object]] | None = None,
     kwargs: Mapping[str, object] | None = None,
     prefill: str = "",
 ) -> RewardFunction:
@@ -108,6 +111,8 @@ def reward_function(
         env_id: the environment, as given to `dataset`.
         rewards: weights of the components and reward models to add up, as in a recipe;
             ``{"accuracy": 1.0}`` by default.
+        reward_models: reward models with options, ``{"short": {"type": "overlong", ...}}``, as in
+            a recipe.
         kwargs: arguments of the environment's constructor, as given to `dataset`.
         prefill: text that the prompts end with and that belongs to the answer (``<think>``).
 
@@ -115,7 +120,9 @@ def reward_function(
         PalestraError: no such environment or reward model, or it takes several turns.
     """
     env = _open(env_id, kwargs)
-    total = RewardSum(rewards or {"accuracy": 1.0}, get_registry(), f"rewards of {env_id}")
+    blocks = {n: RewardModelBlock.model_validate(b) for n, b in (reward_models or {}).items()}
+    models = RewardModels(get_registry(), blocks)
+    total = RewardSum(rewards or {"accuracy": 1.0}, models, f"rewards of {env_id}")
 
     def grade(
         prompts: Sequence[object], completions: Sequence[Completion], **columns: object
@@ -123,7 +130,9 @@ def reward_function(
         ids, owners = (_column(columns, name, len(completions)) for name in ("task_id", "env_id"))
         own = [i for i, owner in enumerate(owners) if owner == env_id]
         actions = [prefill + _text(completions[i]) for i in own]
-        paid = _rewards(env, total, [ids[i] for i in own], actions)
+        counted = cast("list[Sequence[int]] | None", columns.get("completion_ids"))
+        lengths = [len(counted[i]) if counted is not None else None for i in own]
+        paid = _rewards(env, total, [ids[i] for i in own], actions, lengths)
         return [dict(zip(own, paid, strict=True)).get(i) for i in range(len(completions))]
 
     grade.__name__ = env_id  # what TRL's logs call it
@@ -141,7 +150,11 @@ def _open(env_id: str, kwargs: Mapping[str, object] | None) -> TextEnv:
 
 
 def _rewards(
-    env: TextEnv, total: RewardSum, ids: Sequence[str], actions: Sequence[str]
+    env: TextEnv,
+    total: RewardSum,
+    ids: Sequence[str],
+    actions: Sequence[str],
+    lengths: Sequence[int | None],
 ) -> list[float | None]:
     """Grade completions; None where the environment or a reward model came to no verdict."""
     envs = [copy.copy(env) for _ in ids]
@@ -158,8 +171,14 @@ def _rewards(
             language=before["language"],
             env_id=env.env_id,
             task_id=task_id,
+            group=task_id,
+            tokens=length,
+            extracted=info["extracted_answer"],
+            reference=each.task.reference if each.task is not None else None,
         )
-        for before, action, task_id in zip(begun, actions, ids, strict=True)
+        for each, before, info, action, task_id, length in zip(
+            envs, begun, infos, actions, ids, lengths, strict=True
+        )
     ]
     return [
         total.total(info["reward_components"], models)

@@ -16,6 +16,7 @@ from palestra.mixture.curriculum import GuardedCurriculum, Outcome
 from palestra.mixture.sources import Source, make_sources
 from palestra.mixture.tally import Tally
 from palestra.plugins.registry import Registry
+from palestra.rewards.models import RewardModels
 from palestra.seeding import derive_seed, rng
 
 
@@ -147,18 +148,24 @@ class Mixture:
 
 
 def make_mixture(
-    config: MixtureConfig, registry: Registry, where: str, seed: int, stream: str
+    config: MixtureConfig,
+    registry: Registry,
+    where: str,
+    seed: int,
+    stream: str,
+    models: RewardModels | None = None,
 ) -> Mixture:
     """Return the mixture that a recipe describes.
 
     Args:
         config: what the recipe says of it.
-        registry: where environments, reward models and the curriculum come from.
+        registry: where environments and the curriculum come from.
         where: how errors name it, as in ``mixtures.reasoning``.
         seed: the run's seed.
         stream: names its use (the stage).
+        models: the run's reward models; the registered ones where absent.
     """
-    sources = make_sources(config, registry, where)
+    sources = make_sources(config, registry, where, models)
     curriculum = None
     if config.curriculum is not None:
         curriculum = GuardedCurriculum(config.curriculum, registry, config.sources, where)

@@ -10,6 +10,7 @@ from palestra.grading.isolation import open_env
 from palestra.mixture.config import MixtureConfig, SourceConfig
 from palestra.plugins.registry import Registry
 from palestra.rewards.base import RewardSum
+from palestra.rewards.models import RewardModels
 
 
 class Source:
@@ -17,16 +18,24 @@ class Source:
 
     Args:
         config: what the recipe says of it.
-        registry: where the environment and its reward models come from.
+        registry: where the environment comes from.
         where: how errors name it, as in ``mixtures.reasoning.sources.0``.
+        models: the run's reward models; the registered ones where absent.
     """
 
-    def __init__(self, config: SourceConfig, registry: Registry, where: str) -> None:
+    def __init__(
+        self,
+        config: SourceConfig,
+        registry: Registry,
+        where: str,
+        models: RewardModels | None = None,
+    ) -> None:
         self.config = config
         self.where = where
         self._registry = registry
         self._prototype = open_env(registry, config.env, config.kwargs)
-        self.rewards = RewardSum(config.rewards, registry, f"{where} ({config.env})")
+        models = models if models is not None else RewardModels(registry)
+        self.rewards = RewardSum(config.rewards, models, f"{where} ({config.env})")
         self.options: dict[str, Any] = {"split": config.split}
         if config.difficulty is not None:
             self.options["difficulty"] = config.difficulty
@@ -44,8 +53,12 @@ class Source:
         return open_env(self._registry, self.config.env, self.config.kwargs)
 
 
-def make_sources(config: MixtureConfig, registry: Registry, where: str) -> list[Source]:
-    """Return the sources of a mixture, in the order of the recipe."""
+def make_sources(
+    config: MixtureConfig, registry: Registry, where: str, models: RewardModels | None = None
+) -> list[Source]:
+    """Return the sources of a mixture, in the order of the recipe; they share `models`."""
+    models = models if models is not None else RewardModels(registry)
     return [
-        Source(source, registry, f"{where}.sources.{i}") for i, source in enumerate(config.sources)
+        Source(source, registry, f"{where}.sources.{i}", models)
+        for i, source in enumerate(config.sources)
     ]

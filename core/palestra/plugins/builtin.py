@@ -83,6 +83,12 @@ def palestra_stages() -> list[StageSpec]:
             summary="fine-tune a smaller student on a teacher's completions",
         ),
         StageSpec(
+            name="reward_model",
+            entry_point="palestra.stages.reward_model:RewardModelStage",
+            config="palestra.stages.config:RewardModelConfig",
+            summary="train a scalar reward model on preferences",
+        ),
+        StageSpec(
             name="evaluate",
             entry_point="palestra.stages.evaluate:EvaluateStage",
             config="palestra.stages.config:EvaluateConfig",

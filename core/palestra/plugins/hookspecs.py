@@ -61,6 +61,8 @@ def palestra_environments() -> Sequence[EnvironmentSpec]:
 def palestra_reward_models() -> Sequence[RewardModelSpec]:
     """Declare reward models: what scores completions besides their environment.
 
+    With a `config`, its options are set by entries of a recipe's ``reward_models``.
+
     Example:
         >>> def palestra_reward_models():
         ...     return [RewardModelSpec(name="politeness", entry_point="acme.polite:Politeness")]

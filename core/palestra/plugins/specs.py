@@ -62,7 +62,13 @@ class EnvironmentSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardModelSpec(Spec):
-    """A reward model: `palestra.rewards.base.RewardModel`."""
+    """A reward model: `palestra.rewards.base.RewardModel`.
+
+    The entry point, a class or a function, is called with an instance of `config`, made of the
+    options of the recipe's `reward_models`; with nothing, where there is no `config`. It should be
+    quick: what is heavy (weights, connections) waits for the first `score`. Where an option is
+    called ``from``, it may name a stage of the run, and holds the stage's model folder by then.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from palestra.recipe.explain import explain
 from palestra.recipe.layers import Layers
 from palestra.recipe.models import ModelRef, resolve_model
 from palestra.recipe.nesting import flatten_mixtures
+from palestra.rewards.config import RewardModelBlock
 from palestra.stages.config import BUILTIN_STAGES, StageConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -87,6 +88,10 @@ class Recipe(ConfigModel):
 
     mixtures: dict[str, MixtureConfig] = Field(default_factory=dict[str, MixtureConfig])
     """Named mixtures of environments."""
+
+    reward_models: dict[str, RewardModelBlock] = Field(default_factory=dict[str, RewardModelBlock])
+    """Reward models with options, by the name that `rewards` call them. One that takes none needs
+    no entry."""
 
     audit_ngram: int = Field(default=13, ge=3)
     """Words in a row that an evaluation question and a training prompt may not share unreported."""
@@ -253,6 +258,11 @@ def _resolve_paths(document: Document) -> None:
         for path, index, item in _items(data, ("stages", name, "data")):
             if isinstance(item, dict):
                 each(item, "file", (*path, index), bool)
+    no_folder = {"", *(name for name, _ in _mappings(data.get("stages")))}
+    for name, block in _mappings(data.get("reward_models")):
+        where = ("reward_models", name, "from")
+        if block.get("from") not in no_folder:
+            each(block, "from", where[:-1], lambda v, w=where: Path(resolved(w, v)).is_dir())
     for path, kwargs in _kwargs(data):
         for key in kwargs:
             where = (*path, key)
@@ -298,6 +308,7 @@ def _build(document: Document, stem: str, problems: list[str]) -> Recipe | None:
     _add_local_plugins(document, problems)
     _resolve_sampler(document, data, problems)
     _resolve_curricula(document, data, problems)
+    _resolve_reward_models(document, data, problems)
     raw_stages = data.get("stages")
     stages: dict[str, StageConfig] = {}
     if isinstance(raw_stages, dict):
@@ -425,6 +436,14 @@ def _resolve_curricula(document: Document, data: dict[str, Any], problems: list[
             mixtures[name] = {**mixture, "curriculum": resolved}
     if mixtures:
         data["mixtures"] = {**cast("dict[str, Any]", data["mixtures"]), **mixtures}
+
+
+def _resolve_reward_models(document: Document, data: dict[str, Any], problems: list[str]) -> None:
+    """Check the options of the reward models by their plugins, and fill in the defaults."""
+    for name, block in _mappings(data.get("reward_models")):
+        path: KeyPath = ("reward_models", name)
+        resolved, _ = _resolve_block(document, path, block, Kind.REWARD_MODEL, problems)
+        data["reward_models"] = {**data["reward_models"], name: resolved}
 
 
 def _resolve_block(

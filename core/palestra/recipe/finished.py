@@ -106,6 +106,7 @@ def _result(run: Path, recipe: Recipe, manifest: Manifest) -> str:
         and record.finished
         and record.weights.startswith("stages/")
         and recipe.stages[name].yields_weights
+        and recipe.stages[name].yields_policy
     ]
     if not trained:
         raise ConfigError(f"{run} has no stage that trained weights")

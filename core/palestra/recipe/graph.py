@@ -17,16 +17,24 @@ from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.config import Recipe
 from palestra.recipe.document import KeyPath
 from palestra.recipe.fit import unfit
+from palestra.recipe.reward_models import (
+    ROOTS,
+    missing_options,
+    model_facts,
+    origin_stages,
+    unmade_stages,
+    wrong_origins,
+)
 from palestra.stages.config import (
     PROMPTS,
     DataConfig,
     RejectionSamplingConfig,
+    RewardModelConfig,
     SFTConfig,
     StageConfig,
 )
 from palestra.stages.trackers import missing_package
 
-ROOTS = ("base", "student")
 KNOWN_COMPONENTS = ("accuracy", "lenient_accuracy", "format")
 _STAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # What a stage is called, and how often it is saved, does not change what it computes.
@@ -49,6 +57,7 @@ def validate_graph(recipe: Recipe) -> None:
     check = _Check(recipe)
     check.models()
     check.trackers()
+    check.models_of_rewards()
     check.mixtures()
     check.training_data()
     if recipe.eval is not None:
@@ -66,7 +75,7 @@ class _Check:
         self.recipe = recipe
         self.problems: list[str] = []
         self.earlier: dict[str, StageConfig] = {}
-        self.reward_models = set(get_registry().names(Kind.REWARD_MODEL))
+        self.reward_models = {*get_registry().names(Kind.REWARD_MODEL), *recipe.reward_models}
         self.trained: dict[tuple[str, str, str], str] = {}
 
     def report(self, path: KeyPath, message: str) -> None:
@@ -84,6 +93,10 @@ class _Check:
             if (line := missing_package(tracker)) is not None:
                 path: KeyPath = ("engine", "trackers", i)
                 self.report(path, f"the package of tracker '{tracker}' is missing. Run: {line}")
+
+    def models_of_rewards(self) -> None:
+        for path, message in wrong_origins(self.recipe):
+            self.report(path, message)
 
     def mixtures(self) -> None:
         for name, mixture in self.recipe.mixtures.items():
@@ -108,13 +121,15 @@ class _Check:
         elif not _STAGE_NAME.fullmatch(name):
             message = "a stage's name is a folder's too: letters, digits, - and _, at most 64"
             self.report(path, message)
-        self.init_from((*path, "init_from"), stage.init_from)
+        self.init_from((*path, "init_from"), stage)
         mixture = getattr(stage, "mixture", None)
         if isinstance(mixture, str) and mixture not in self.recipe.mixtures:
             self.report((*path, "mixture"), _no("mixture", mixture, self.recipe.mixtures))
         elif isinstance(mixture, str):
             for where, message in unfit(self.recipe, name, mixture):
                 self.report(where, message)
+        for where, message in unmade_stages(self.recipe, name, {*self.earlier}):
+            self.report(where, message)
         if stage.prompt not in PROMPTS and not Path(stage.prompt).is_file():
             self.report((*path, "prompt"), f"no template at {stage.prompt}")
         if isinstance(stage, RejectionSamplingConfig):
@@ -125,6 +140,10 @@ class _Check:
             teacher = getattr(stage, "teacher", None)
             if isinstance(teacher, str) and teacher not in (*self.earlier, *ROOTS):
                 self.report((*path, "teacher"), self.no_stage(teacher))
+        if isinstance(stage, RewardModelConfig):
+            for index, item in enumerate(stage.data):
+                if not Path(item.file).is_file():
+                    self.report((*path, "data", index, "file"), f"no file at {item.file}")
         if stage.eval is None:
             if stage.type == "evaluate":
                 self.report(path, "has nothing to evaluate: neither it nor the recipe has `eval`")
@@ -132,11 +151,15 @@ class _Check:
             self.evaluation((*path, "eval"), stage.eval)
         self.earlier[name] = stage
 
-    def init_from(self, path: KeyPath, origin: str) -> None:
+    def init_from(self, path: KeyPath, stage: StageConfig) -> None:
+        origin = stage.init_from
         if origin == "student" and self.recipe.student is None:
             self.report(path, "the recipe has no `student`; name its model, as with `model`")
         elif origin not in (*ROOTS, *self.earlier):
             self.report(path, self.no_stage(origin, ROOTS))
+        elif stage.yields_policy and not getattr(self.earlier.get(origin), "yields_policy", True):
+            message = f"'{origin}' trains a reward model, which writes nothing. Name it in "
+            self.report(path, f"{message}`reward_models`: {{type: neural, from: {origin}}}")
 
     def no_stage(self, name: str, also: Iterable[str] = ()) -> str:
         if name in self.recipe.stages:
@@ -201,6 +224,11 @@ class _Check:
             origin, dot, rest = name.partition(".")
             if origin == "env" and dot:
                 continue
+            bare = name.removeprefix("model.")
+            if bare in self.reward_models and bare not in self.recipe.reward_models:
+                if (message := missing_options(bare)) is not None:
+                    self.report((*path, name), message)
+                continue
             if origin == "model" and dot:
                 if rest not in self.reward_models:
                     self.report((*path, name), _no("reward model", rest, self.reward_models))
@@ -242,12 +270,16 @@ def weights_of(recipe: Recipe, origin: str) -> str:
     return origin
 
 
+def _inputs(recipe: Recipe, name: str) -> tuple[str, ...]:
+    return (*recipe.stages[name].inputs, *origin_stages(recipe, name))
+
+
 def ancestors(recipe: Recipe, name: str) -> set[str]:
-    """Return the stages that `name` needs: for its weights, or for its data."""
+    """Return the stages that `name` needs: for its weights, its data, or its reward models."""
     needed: set[str] = set()
     waiting = [name]
     while waiting:
-        for parent in recipe.stages[waiting.pop()].inputs:
+        for parent in _inputs(recipe, waiting.pop()):
             if parent not in ROOTS and parent not in needed:
                 needed.add(parent)
                 waiting.append(parent)
@@ -283,8 +315,9 @@ def select(recipe: Recipe, only: str | None = None, until: str | None = None) ->
 def stage_hash(recipe: Recipe, stage_name: str) -> str:
     """Return the SHA-256 of all that decides what a stage computes.
 
-    Its config, its inputs' hashes, the mixture, the model, the seed, the engine, and the contents
-    of templates, data files and local plugins. A finished stage is skipped while this is the same.
+    Its config, its inputs' hashes, the mixture, the reward models, the model, the seed, the engine,
+    and the contents of templates, data files and local plugins. A finished stage is skipped while
+    this is the same.
     """
     return _hash(recipe, stage_name, {})
 
@@ -294,7 +327,7 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
         return known[name]
     stage = recipe.stages[name]
     inputs: dict[str, str] = {}
-    for parent in stage.inputs:
+    for parent in _inputs(recipe, name):
         if parent == "base":
             inputs[parent] = recipe.model_ref.identity()
         elif parent == "student" and (student := recipe.student_ref) is not None:
@@ -303,7 +336,7 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
             inputs[parent] = _hash(recipe, parent, known)
     mixture = getattr(stage, "mixture", None)
     files = [*recipe.plugins, stage.prompt if stage.prompt not in PROMPTS else ""]
-    for item in stage.data if isinstance(stage, SFTConfig) else ():
+    for item in stage.data if isinstance(stage, SFTConfig | RewardModelConfig) else ():
         files.append(item.file or "")
     facts = {
         "name": name,
@@ -317,6 +350,8 @@ def _hash(recipe: Recipe, name: str, known: dict[str, str]) -> str:
         "files": [_file_hash(Path(file)) for file in files if file],
     }
     facts["stage"] = _without_paths(facts["stage"])
+    if models := model_facts(recipe, name):
+        facts["reward_models"] = models
     text = json.dumps(facts, sort_keys=True, ensure_ascii=True)
     known[name] = hashlib.sha256(text.encode()).hexdigest()
     return known[name]

@@ -22,6 +22,7 @@ from palestra.mixture.sources import Source
 from palestra.plugins.registry import Kind, get_registry
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.recipe.document import KeyPath
+from palestra.recipe.reward_models import unusable_models
 from palestra.stages.config import RejectionSamplingConfig, RLConfig, SFTConfig
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def try_sources(recipe: Recipe, names: Sequence[str]) -> None:
             problems.append(recipe.problem(path, str(exc)))
             error = error if isinstance(exc, ConfigError) else DataError
             continue
-        for name, message in _strays(config.rewards, components):
+        models = {*get_registry().names(Kind.REWARD_MODEL), *recipe.reward_models}
+        for name, message in _strays(config.rewards, components, models):
             problems.append(recipe.problem((*path, "rewards", name), message))
+    problems += [recipe.problem(*found) for found in unusable_models(recipe, [*names])]
     if problems:
         raise error("\n".join(dict.fromkeys(problems)))
 
@@ -127,9 +130,10 @@ def _grade_references(env: TextEnv, config: SourceConfig, options: dict[str, Any
     return has_steps
 
 
-def _strays(rewards: Iterable[str], components: set[str]) -> Iterator[tuple[str, str]]:
+def _strays(
+    rewards: Iterable[str], components: set[str], models: set[str]
+) -> Iterator[tuple[str, str]]:
     """Yield each reward that nobody offers, or both sides do, and what is wrong with it."""
-    models = set(get_registry().names(Kind.REWARD_MODEL))
     for name in rewards if components else ():
         bare = name.removeprefix("env.")
         if name in models and name in components:

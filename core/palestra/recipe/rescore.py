@@ -23,6 +23,9 @@ from palestra.mixture.draw import Draw
 from palestra.mixture.sources import Source
 from palestra.plugins.registry import get_registry
 from palestra.recipe.config import Recipe, load_recipe
+from palestra.recipe.finished import find_stage
+from palestra.recipe.reward_models import make_reward_models
+from palestra.rewards.models import RewardModels
 from palestra.rollout.collection import Collection
 from palestra.rollout.play import roll_out
 from palestra.rollout.prompting import Prompter
@@ -85,7 +88,8 @@ def rescore(recipe: Recipe, stage: RecordedStage, step: int) -> list[Regraded]:
     mixture = getattr(recipe.stages.get(stage.name), "mixture", None)
     if mixture is None:
         raise ConfigError(f"{stage.folder}: the recipe has no stage '{stage.name}' with a mixture")
-    sources = _sources(recipe.mixtures[mixture], f"mixtures.{mixture}")
+    models = make_reward_models(recipe, lambda origin: _weights_of(recipe, stage, origin))
+    sources = _sources(recipe.mixtures[mixture], f"mixtures.{mixture}", models)
     regraded: list[Regraded] = []
     for number, rows in by_group(read_step(stage.file(step))).items():
         seed = derive_seed(recipe.seed, "task", stage.name, number)  # as the mixture drew it
@@ -96,13 +100,22 @@ def rescore(recipe: Recipe, stage: RecordedStage, step: int) -> list[Regraded]:
     return regraded
 
 
-def _sources(config: MixtureConfig, where: str) -> list[Source]:
+def _weights_of(recipe: Recipe, stage: RecordedStage, origin: str) -> str:
+    """Return the weights that `origin`, which reward models are made from, has in the run."""
+    if origin in recipe.stages:
+        return str(find_stage(str(stage.folder.parents[1]), origin).weights)
+    reference = recipe.model_ref if origin == "base" else recipe.student_ref
+    assert reference is not None, "the graph was validated"
+    return reference.source
+
+
+def _sources(config: MixtureConfig, where: str, models: RewardModels) -> list[Source]:
     """Return the mixture's sources; one that would stop the run at a failure only says so here."""
     sources: list[Source] = []
     for i, source in enumerate(config.sources):
         how = "retry" if source.on_grader_error == "retry" else "mask"
         changed = source.model_copy(update={"group_size": None, "on_grader_error": how})
-        sources.append(Source(changed, get_registry(), f"{where}.sources.{i}"))
+        sources.append(Source(changed, get_registry(), f"{where}.sources.{i}", models))
     return sources
 
 

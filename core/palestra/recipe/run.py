@@ -22,6 +22,7 @@ from palestra.recipe.graph import select, stage_hash, validate_graph
 from palestra.recipe.manifest import Manifest, StageRecord, read_manifest
 from palestra.recipe.preflight import audit, try_sources
 from palestra.recipe.progress import Display, make_display
+from palestra.recipe.reward_models import make_reward_models
 from palestra.stages.base import StageContext, StageResult, read_rows
 from palestra.stages.measures import peak_rss_mb
 from palestra.stages.trackers import start_trackers
@@ -189,6 +190,7 @@ class _Run:
         self.folder = Path(self._agree(str(folder)))
         self.manifest = read_manifest(self.folder) or Manifest.begin(recipe)
         self.manifest.selected = list(names)
+        self.reward_models = make_reward_models(recipe, self._weights_of)
         self.manifest.done = False
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -254,6 +256,7 @@ class _Run:
             progress=self.display,
             profile=self.profile,
             steps_before=self._steps_before(name),
+            reward_models=self.reward_models,
         )
         started = time.monotonic()
         before = record.seconds

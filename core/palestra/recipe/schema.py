@@ -32,6 +32,7 @@ _BLOCKS = {
     "OptimizerConfig": (Kind.POLICY_OPTIMIZER, "grpo", ()),
     "SamplerConfig": (Kind.SAMPLER, "transformers", ()),
     "CurriculumConfig": (Kind.CURRICULUM, None, ()),
+    "RewardModelBlock": (Kind.REWARD_MODEL, None, ()),
 }
 """Blocks ``{type: NAME, **options}``: kind, default name, and keys that are not the plugin's."""
 

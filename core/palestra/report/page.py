@@ -195,10 +195,14 @@ def _stage_section(stage: StageData, picture: str | None) -> Html:
 
 
 def _notes(facts: Json) -> list[str]:
-    notes = facts.get("notes")
-    if isinstance(notes, list | tuple):
-        return [str(note) for note in notes]
-    return [str(notes)] if notes else []
+    """Return what is said of a stage: in its entry, or by the stage itself among its facts."""
+    said: list[str] = []
+    for notes in (facts.get("notes"), record(facts.get("facts")).get("notes")):
+        if isinstance(notes, list | tuple):
+            said += [str(note) for note in notes]
+        elif notes:
+            said.append(str(notes))
+    return said
 
 
 def _curves(stage: StageData, picture: str | None) -> Html | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from palestra.envs import Message, Score
 from palestra.envs.score import STEPS
 from palestra.errors import ConfigError, GraderFailed, boundary, did_you_mean
-from palestra.plugins.registry import Kind, Registry
+from palestra.rewards.models import RewardModels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,13 @@ class Scored:
         language: the language asked for, if any.
         env_id: where the task comes from.
         task_id: which task.
+        group: the same for completions of one prompt that were rolled out together, which are all
+            in one batch; None where nothing is known of groups.
+        tokens: of the policy in the whole episode, its end token included; None where they were
+            not counted.
+        truncated: whether the completion was cut at `max_tokens`.
+        extracted: the answer that the environment read out of it.
+        reference: the task's reference. A reward model that shows it to a policy gives it away.
     """
 
     messages: Sequence[Message]
@@ -29,6 +36,11 @@ class Scored:
     language: str | None
     env_id: str
     task_id: str
+    group: Hashable = None
+    tokens: int | None = None
+    truncated: bool = False
+    extracted: str | None = None
+    reference: object = None
 
 
 class RewardModel(Protocol):
@@ -47,26 +59,34 @@ class RewardSum:
 
     Args:
         weights: component name to weight.
-        registry: where reward models are found.
+        models: the run's reward models; those that are named are made at the first scoring.
         where: how errors name this source.
+
+    Raises:
+        ConfigError: ``model.NAME`` is no reward model.
     """
 
-    def __init__(self, weights: Mapping[str, float], registry: Registry, where: str) -> None:
+    def __init__(self, weights: Mapping[str, float], models: RewardModels, where: str) -> None:
         self.weights = dict(weights)
         self.where = where
-        self._known = registry.names(Kind.REWARD_MODEL)
-        self._models: dict[str, RewardModel] = {}
+        self._models, self._known = models, models.names
+        self._named: dict[str, str] = {}  # what the source writes, and whom it means
         for name in self.weights:
             bare = name.removeprefix("model.")
-            if not name.startswith("env.") and (name != bare or bare in self._known):
-                factory = registry.load(Kind.REWARD_MODEL, bare)
-                with boundary(GraderFailed, f"reward model '{bare}'"):
-                    self._models[name] = factory()  # type: ignore[operator]
+            if bare in self._known and not name.startswith("env."):
+                self._named[name] = bare
+            elif name != bare:
+                hint = did_you_mean(bare, self._known)
+                raise ConfigError(f"{where}: no reward model '{bare}'.{hint}")
 
     def model_scores(self, batch: Sequence[Scored]) -> list[dict[str, Score]]:
-        """Return, for each item, the score of every reward model that the source names."""
+        """Return, for each item, the score of every reward model that the source names.
+
+        One that raises fails the whole batch: no score of it is a verdict then.
+        """
         out: list[dict[str, Score]] = [{} for _ in batch]
-        for name, model in self._models.items():
+        for name, bare in self._named.items():
+            model = self._models.get(bare)
             try:
                 with boundary(GraderFailed, f"{self.where}: reward model '{name}'"):
                     scores = model.score(batch)

@@ -158,6 +158,11 @@ class Episode:
             language=self.info["language"],
             env_id=self.source.config.env,
             task_id=self.info["task_id"],
+            group=self.draw.number,
+            tokens=sum(self.mask),
+            truncated=self.stop_reason == "length",
+            extracted=self.extracted,
+            reference=self.task.reference,
         )
 
     def pay(self, models: dict[str, Score]) -> None:

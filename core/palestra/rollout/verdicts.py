@@ -59,16 +59,21 @@ def pay(episodes: Sequence[Episode], sources: Sequence[Source]) -> None:
 
 
 def _judged(episodes: Sequence[Episode], source: Source) -> list[dict[str, Score]]:
-    """Return what the reward models say; failures are retried or raised as the source says."""
+    """Return what the reward models say; failures are retried or raised as the source says.
+
+    A failure is tried again with its whole group: some models compare its members.
+    """
     scores = source.rewards.model_scores([e.scored() for e in episodes])
     how = source.config.on_grader_error
     for _ in range(RETRIES if how == "retry" else 0):
-        failed = [i for i, row in enumerate(scores) if _failure(row) is not None]
+        failed = {i for i, row in enumerate(scores) if _failure(row) is not None}
         if not failed:
             break
-        again = source.rewards.model_scores([episodes[i].scored() for i in failed])
-        for i, row in zip(failed, again, strict=True):
-            scores[i] = row
+        groups = {episodes[i].draw.number for i in failed}
+        members = [i for i, e in enumerate(episodes) if e.draw.number in groups]
+        again = source.rewards.model_scores([episodes[i].scored() for i in members])
+        for i, row in zip(members, again, strict=True):
+            scores[i] = row if i in failed else scores[i]
     failure = next((f for row in scores if (f := _failure(row)) is not None), None)
     if how == "raise" and failure is not None:
         raise GraderFailed(f"{source.where}: {failure.reason}")

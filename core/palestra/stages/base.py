@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from palestra.errors import DataError
 from palestra.learner.checkpoint import Checkpoints
 from palestra.plugins.registry import Registry
+from palestra.rewards.models import RewardModels
 from palestra.stages.flops import peak_flops
 from palestra.stages.interrupt import deferred_interrupt
 from palestra.stages.measures import add_memory, add_speeds
@@ -21,8 +22,8 @@ from palestra.stages.trackers import log_metrics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from transformers import PreTrainedTokenizerBase
 
-    from palestra.learner.learner import Learner
     from palestra.recipe.config import Recipe
     from palestra.stages.config import StageConfig
     from palestra.stages.policy import LoadedPolicy
@@ -68,6 +69,7 @@ class StageContext:
         progress: whoever watches.
         profile: steps to trace.
         steps_before: steps of the run's earlier stages.
+        reward_models: the run's reward models; the registered ones alone where None.
     """
 
     name: str
@@ -81,6 +83,7 @@ class StageContext:
     progress: Progress
     profile: int = 0
     steps_before: int = 0
+    reward_models: RewardModels | None = None
 
     @property
     def is_main(self) -> bool:
@@ -125,6 +128,14 @@ class Stateful(Protocol):
     def load_state_dict(self, state: dict[str, Any], /) -> None: ...
 
 
+class Trained(Protocol):
+    """What a training loop saves and loads: `Learner`, or one like it."""
+
+    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
 class TrainingLoop:
     """Steps a stage, and keeps its record so that a killed run ends with the same numbers.
 
@@ -143,7 +154,7 @@ class TrainingLoop:
     def __init__(
         self,
         context: StageContext,
-        learner: Learner,
+        learner: Trained,
         policy: LoadedPolicy,
         state: Mapping[str, Stateful],
         evaluate: Callable[[], Mapping[str, Any]],

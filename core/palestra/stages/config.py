@@ -21,8 +21,10 @@ from palestra.config import ConfigModel, Difficulty, PluginBlock
 from palestra.evaluation.config import EvalConfig
 from palestra.learner.config import OptimConfig
 from palestra.learner.correction import CorrectionConfig
+from palestra.rewards.seen import Sees
 from palestra.rollout.config import DEFAULT_MAX_TOKENS, RLSamplingConfig, SamplingConfig
 from palestra.splits import Split
+from palestra.stages.preference_config import PreferenceDataConfig
 
 Role = Literal[
     "base",
@@ -51,6 +53,9 @@ class StageConfig(ConfigModel):
 
     yields_weights: ClassVar[bool] = True
     """Whether the stage trains; one that does not passes on the weights it was given."""
+
+    yields_policy: ClassVar[bool] = True
+    """Whether what the stage ends with writes text; a reward model does not."""
 
     inherits_eval: ClassVar[bool] = True
     """Whether the recipe's `eval` is the stage's where it has none of its own."""
@@ -365,6 +370,65 @@ class RejectionSamplingConfig(StageConfig):
         return value
 
 
+class RewardModelConfig(StageConfig):
+    """Training a reward model on preferences. The defaults are R1's."""
+
+    yields_policy: ClassVar[bool] = False
+    inherits_eval: ClassVar[bool] = False  # it answers no questions
+
+    objective: Literal["pairwise", "pointwise"] = "pairwise"
+    """``pairwise`` learns which of two completions is better, as R1's helpfulness model;
+    ``pointwise`` whether one is good, as its safety model."""
+
+    data: list[PreferenceDataConfig] = Field(min_length=1)
+    """Where the preferences come from; all of them together, shuffled."""
+
+    sees: Sees = "answer"
+    """What the model sees of a completion: what stands behind the thoughts, as R1's helpfulness
+    model, or all of it (``completion``), as its safety model."""
+
+    held_out: float = Field(default=0.05, ge=0.0, lt=1.0)
+    """Share of the prompts whose preferences are kept to measure the model by."""
+
+    held_out_every: int = Field(default=0, ge=0)
+    """Steps between such measurements; 0 for one at the end."""
+
+    max_length: int = Field(default=8192, ge=1)
+    """Tokens of prompt and completion above which a preference is left out."""
+
+    steps: int | None = Field(default=None, ge=1)
+    """Updates to make, instead of `epochs`."""
+
+    epochs: float | None = Field(default=None, gt=0.0)
+    """Passes over the preferences; 1 where `steps` is absent too."""
+
+    batch_size: int = Field(default=256, ge=1)
+    """Preferences an update."""
+
+    optim: OptimConfig = Field(default_factory=lambda: OptimConfig(learning_rate=6e-6))
+    """The torch optimizer; R1's learning rate, 6e-6, where absent."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _own_prompt(cls, value: str) -> str:
+        if value not in PROMPTS:
+            raise ValueError(f"of a reward model should be one of {', '.join(PROMPTS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _no_policy(self) -> RewardModelConfig:
+        if self.steps is not None and self.epochs is not None:
+            raise ValueError("should have `steps` or `epochs`, not both")
+        if self.eval is not None:
+            raise ValueError(
+                "a reward model answers no questions, so it has no `eval`; it is measured on the "
+                "share `held_out` of its prompts"
+            )
+        if self.prefill:
+            raise ValueError("a reward model writes nothing, so it has no `prefill`")
+        return self
+
+
 class EvaluateConfig(StageConfig):
     """Evaluation of given weights, nothing else."""
 
@@ -376,5 +440,6 @@ BUILTIN_STAGES: dict[str, type[StageConfig]] = {
     "sft": SFTConfig,
     "distill": DistillConfig,
     "rejection_sampling": RejectionSamplingConfig,
+    "reward_model": RewardModelConfig,
     "evaluate": EvaluateConfig,
 }

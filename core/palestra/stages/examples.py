@@ -85,9 +85,7 @@ def _from_env(item: DataConfig, registry: Registry, seed: int, where: str) -> li
 
 
 def _from_file(path: Path, prompt: str, completion: str) -> list[Example]:
-    if not path.is_file():
-        raise ConfigError(f"no data file {path}")
-    rows = _rows(path)
+    rows = read_data_rows(path)
     out: list[Example] = []
     for number, row in enumerate(rows, start=1):
         for column in (prompt, completion):
@@ -96,13 +94,21 @@ def _from_file(path: Path, prompt: str, completion: str) -> list[Example]:
                     f"{path}:{number}: no field '{column}'.{did_you_mean(column, row)} "
                     f"The row has: {', '.join(row)}"
                 )
-        out.append(Example(_messages(row[prompt]), str(row[completion])))
+        out.append(Example(as_messages(row[prompt]), str(row[completion])))
     if not out:
         raise DataError(f"{path}: no rows")
     return out
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
+def read_data_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a .jsonl or .parquet file.
+
+    Raises:
+        ConfigError: there is no such file.
+        DataError: a line is no JSON object.
+    """
+    if not path.is_file():
+        raise ConfigError(f"no data file {path}")
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -119,7 +125,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _messages(prompt: object) -> Sequence[Message]:
+def as_messages(prompt: object) -> Sequence[Message]:
     """Read a prompt: a list of messages, the JSON of one, or the text of a user's turn."""
     if isinstance(prompt, str) and prompt.startswith('[{"role"'):
         prompt = json.loads(prompt)

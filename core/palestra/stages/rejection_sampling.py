@@ -41,7 +41,8 @@ class RejectionSamplingStage:
         sampler = make_sampler(context, policy.model)
         where = f"mixtures.{config.mixture}"
         described = context.recipe.mixtures[config.mixture]
-        mixture = make_mixture(described, context.registry, where, seed, context.name)
+        models = context.reward_models
+        mixture = make_mixture(described, context.registry, where, seed, context.name, models)
         how = Collection(
             params=SamplingParams(**config.sampling.model_dump()),
             group_size=config.samples,

@@ -40,7 +40,8 @@ class RLStage:
         self.optimizer = _make_optimizer(context, config)
         described = context.recipe.mixtures[config.mixture]
         where = f"mixtures.{config.mixture}"
-        self.mixture = make_mixture(described, registry, where, seed, name)
+        models = context.reward_models
+        self.mixture = make_mixture(described, registry, where, seed, name, models)
         self.policy = load_policy(context)
         self.clock = StepClock()
         self.shape = ModelShape.of(self.policy.model)

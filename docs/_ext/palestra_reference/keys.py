@@ -15,6 +15,7 @@ from palestra.mixture.config import CurriculumConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.config import Recipe, SamplerConfig
 from palestra.recipe.schema import _Draft7, recipe_schema
+from palestra.rewards.config import RewardModelBlock
 from palestra.stages.config import BUILTIN_STAGES, OptimizerConfig, StageConfig
 from palestra_reference.markdown import cell, table
 
@@ -24,6 +25,7 @@ _PLUGINS: dict[Model, Kind] = {
     OptimizerConfig: Kind.POLICY_OPTIMIZER,
     SamplerConfig: Kind.SAMPLER,
     CurriculumConfig: Kind.CURRICULUM,
+    RewardModelBlock: Kind.REWARD_MODEL,
 }
 _OF_FILES = ("extends", "when_model")
 """Keys of a file that a resolved recipe has no more, so no model has them either."""

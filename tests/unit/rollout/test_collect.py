@@ -557,6 +557,45 @@ def test_a_reward_model_that_fails_once_is_asked_again():
     assert {m.reward for g in collected.kept for m in g.members} == {1.5}
 
 
+def test_a_reward_model_is_told_of_group_tokens_cut_answer_and_reference():
+    seen: list[Scored] = []
+
+    class Notes:
+        def score(self, batch: Sequence[Scored]) -> list[Score]:
+            seen.extend(batch)
+            return [Score(value=0.0) for _ in batch]
+
+    long = lambda prompt, index: right(prompt) if index % 4 else "x" * 100  # noqa: E731
+    collected, _ = run(Add, long, rewards={"notes": 1.0}, models={"notes": Notes}, max_tokens=40)
+    members = [m for g in collected.kept for m in g.members]
+    assert [s.group for s in seen] == [g.number for g in collected.kept for _ in g.members]
+    assert [s.tokens for s in seen] == [m.length for m in members]
+    assert [s.truncated for s in seen] == [i % 4 == 0 for i in range(len(members))]
+    assert [s.extracted for s in seen] == [m.extracted for m in members]
+    assert [s.reference for s in seen] == [g.reference for g in collected.kept for _ in g.members]
+
+
+def test_a_failed_score_is_tried_again_with_its_whole_group_and_no_other():
+    batches: list[list[Any]] = []
+
+    class Moody:
+        def score(self, batch: Sequence[Scored]) -> list[Score]:
+            batches.append([item.group for item in batch])
+            first = len(batches) == 1
+            scores = [Score(value=float(len(batches))) for _ in batch]
+            return [Score.failed("moody"), *scores[1:]] if first else scores
+
+    collected, _ = run(
+        Add,
+        right,
+        rewards={"moody": 1.0},
+        models={"moody": Moody},
+        on_grader_error="retry",
+    )
+    assert batches == [[0] * 4 + [1] * 4, [0] * 4]
+    assert [m.reward for m in collected.kept[0].members] == [2.0, 1.0, 1.0, 1.0]
+
+
 def test_a_failing_reward_model_is_raised_where_the_source_says_so():
     with pytest.raises(GraderFailed, match=r"sources\.0.*judge.*no judge"):
         run(

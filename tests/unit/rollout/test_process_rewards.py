@@ -15,6 +15,7 @@ from tests.unit.rollout.test_collect import TOKENIZER, Here, run
 from palestra.envs import MultiTurnEnv, Score, SingleTurnEnv, Task, Turn
 from palestra.learner.packing import pack
 from palestra.rewards.base import RewardSum, Scored
+from palestra.rewards.models import RewardModels
 from palestra.rollout.prompting import Prompter
 from palestra_grpo_variants.process import ProcessGRPO, ProcessGRPOConfig
 
@@ -137,7 +138,8 @@ def test_a_reward_model_with_steps_is_paid_by_them_and_not_by_its_value() -> Non
     member = collected.kept[0].members[0]
     assert [value for _, value in member.rewards] == [1.0, 1.0, 1.0]
     assert member.components["prm"] == 1.0
-    rewards = RewardSum({"prm": 2.0}, Here(Lines, prm=ProcessModel), "here")
+    models = RewardModels(Here(Lines, prm=ProcessModel))
+    rewards = RewardSum({"prm": 2.0}, models, "here")
     scored = Scored(messages=[], completion="a\nb\n", language=None, env_id="e", task_id="t")
     models = rewards.model_scores([scored])[0]
     assert rewards.total({"accuracy": 0.0}, models) == pytest.approx(2.0)  # one sum for everyone

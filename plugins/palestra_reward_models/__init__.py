@@ -1,0 +1,1 @@
+"""Reward models: neural, an LLM judge, and rules on length, repetition and agreement."""
