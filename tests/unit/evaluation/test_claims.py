@@ -245,6 +245,23 @@ def test_few_shot_hurts(few: float, expected: str):
     assert verdict("few_shot_hurts", *stages) == expected
 
 
+@pytest.mark.parametrize(
+    ("score", "accuracy", "rules", "expected"),
+    [
+        (5.0, 0.3, 0.62, YES),
+        (5.0, 0.58, 0.62, MAYBE),
+        (5.0, 0.7, 0.62, NO),  # it was a good reward
+        (0.5, 0.3, 0.62, NO),  # nothing was learnt from it
+        (5.0, 0.3, 0.4, NO),  # accuracy falls under rules too
+    ],
+)
+def test_neural_reward_is_hacked(score: float, accuracy: float, rules: float, expected: str):
+    arm = stage("ablation", "neural_reward", pass_1=m(accuracy))
+    rows = [{"reward": 1 + (score - 1) * i / 39 + 0.1 * (-1) ** i} for i in range(40)]
+    stages = [stage("sft", pass_1=m(0.6)), stage("r1", pass_1=m(rules)), arm]
+    assert verdict("neural_reward_is_hacked", *stages, curves={arm["name"]: rows}) == expected
+
+
 def test_claims_whose_stages_did_not_run_are_left_out():
     assert judge_claims([]) == []
     assert judge_claims(None) == []
@@ -268,14 +285,20 @@ def test_a_whole_run_is_judged_on_every_claim_in_json():
     roles = ("base", "zero", "cold_start", "reasoning_rl", "sft", "r1", "student_sft", "student_rl")
     arms = ("with_language_reward", "without_language_reward", "student_base", "grpo", "dr_grpo")
     arms += ("ppo_lambda_1", "ppo_lambda_0.95", "cap_raised", "cap_kept", "clip_0.2", "clip_10")
-    arms += ("clip_100", "sft_from_rl", "zero_shot", "few_shot")
+    arms += ("clip_100", "sft_from_rl", "zero_shot", "few_shot", "neural_reward")
     stages = [stage(role, **numbers) for role in roles]
     stages += [stage("ablation", arm, **numbers) for arm in arms]
     for one in stages:
         one["facts"] = {"checkpoint_bytes": 100}
         one["evals"]["math/X-v1"] |= {"by_difficulty": levels, "length_by_difficulty": levels}
         one["evals"] |= {env: {"pass@1": m(0.5)} for env in ("general/FewShot-v1", "general/Z-v1")}
-    row = {"length": 40.0, "reflection": 2.0, "seconds/logprobs": 0.1, "seconds/backward": 1.0}
+    row = {
+        "reward": 1.0,
+        "length": 40.0,
+        "reflection": 2.0,
+        "seconds/logprobs": 0.1,
+        "seconds/backward": 1.0,
+    }
     curves = {str(one["name"]): [row] * 9 for one in stages}
     judged = judge_claims(stages, curves)
     assert [c["id"] for c in judged] == [c.id for c in CLAIMS]

@@ -130,6 +130,24 @@ def _length_is_no_artefact(run: Evidence) -> Finding | None:
     )
 
 
+def _neural_reward_is_hacked(run: Evidence) -> Finding | None:
+    """What a neural reward model pays rises while accuracy falls; under rules it does not fall."""
+    arm, sft, r1 = run.role("ablation", "neural_reward"), run.role("sft"), run.role("r1")
+    if arm is None or sft is None or r1 is None:
+        return None
+    proxy = ends(run.curve(arm), "reward")
+    before, after = same_ground(sft, arm, "pass@1"), same_ground(r1, sft, "pass@1")
+    if proxy is None or before is None or after is None:
+        return None
+    first, last = proxy
+    return Finding(
+        verdict=combine(compare(last, first), compare(*before), at_least(*after)),
+        text=f"its score {show(first, 2)} at first, {show(last, 2)} at last; pass@1 "
+        f"{show(before[0])} before, {show(before[1])} after, {show(after[0])} after RL with rules",
+        numbers={"score first": first, "score last": last, "pass@1 after": before[1]},
+    )
+
+
 ARM_CLAIMS: tuple[Claim, ...] = (
     Claim(
         id="length_is_no_artefact",
@@ -184,5 +202,11 @@ ARM_CLAIMS: tuple[Claim, ...] = (
         claim="Few-shot prompts are worse than zero-shot ones on the trained model",
         source="Section 6: no figure",
         judge=_few_shot_hurts,
+    ),
+    Claim(
+        id="neural_reward_is_hacked",
+        claim="A neural reward model is hacked where a rule is not",
+        source="Section 3.2.2 and Figure 6: the model's score up, Codeforces down",
+        judge=_neural_reward_is_hacked,
     ),
 )
