@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
-from palestra.envs import SingleTurnEnv, Task
+from palestra.envs import Score, SingleTurnEnv, Task
 from palestra.plugins.registry import get_registry
 from palestra.seeding import rng
 
@@ -49,7 +49,7 @@ def pairs() -> Iterator[dict[str, object]]:
 
 def _is_right(env: SingleTurnEnv, task: Task, completion: str) -> bool:
     verdict = env.grade(task, completion)
-    return (verdict if isinstance(verdict, float) else verdict.value) > 0
+    return (verdict.value if isinstance(verdict, Score) else float(verdict)) > 0
 
 
 if __name__ == "__main__":
