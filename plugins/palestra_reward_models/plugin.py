@@ -15,6 +15,20 @@ def palestra_reward_models() -> list[RewardModelSpec]:
             summary="the score of a sequence-classification model with one label",
         ),
         RewardModelSpec(
+            name="judge",
+            entry_point=f"{_HERE}.judge:Judge",
+            config=f"{_HERE}.judge_config:JudgeConfig",
+            summary="a language model says whether the answer is correct",
+            requires=("httpx>=0.28",),
+        ),
+        RewardModelSpec(
+            name="judge_pairs",
+            entry_point=f"{_HERE}.judge:PairJudge",
+            config=f"{_HERE}.judge_config:PairJudgeConfig",
+            summary="a language model compares the answers of a group, positions swapped",
+            requires=("httpx>=0.28",),
+        ),
+        RewardModelSpec(
             name="length",
             entry_point=f"{_HERE}.lengths:LengthReward",
             config=f"{_HERE}.lengths:LengthConfig",
