@@ -58,8 +58,8 @@ class Mismatch:
 class Watch:
     """Compares the trainer's log-probs of a step with the sampler's, before its first update.
 
-    Where the rollout has ``old_logprobs`` it compares those; else it is the first update's loss,
-    and compares, on the way, what that is given: no pass of its own is made.
+    Where the rollout has ``old_logprobs`` of the trainer's it compares those; else it is the first
+    update's loss, and compares, on the way, what that is given: no pass of its own is made.
 
     Args:
         loss: what a call returns the value of.
@@ -68,11 +68,11 @@ class Watch:
 
     def __init__(self, loss: Callable[[Outputs, Batch], Loss], rollout: Batch) -> None:
         self._loss = loss
-        self._seen = "old_logprobs" in rollout.fields
-        self._sums = np.zeros(4)  # tokens, |difference|, k3, tokens over the limit
-        self._max = 0.0
-        if self._seen:
-            self.add(rollout["old_logprobs"], rollout.sampler_logprobs_T)
+        old = rollout.fields.get("old_logprobs")
+        self._seen = old is not None and old is not rollout.sampler_logprobs_T
+        self._gaps = _Gaps()
+        if old is not None and self._seen:
+            self.add(old, rollout.sampler_logprobs_T)
 
     def __call__(self, now: Outputs, batch: Batch) -> Loss:
         """Return the loss of a micro-batch."""
@@ -82,6 +82,21 @@ class Watch:
 
     def add(self, logprobs_T: Tensor, sampler_logprobs_T: Tensor) -> None:
         """Take in the trainer's and the sampler's log-probs of some tokens."""
+        self._gaps.add(logprobs_T, sampler_logprobs_T)
+
+    def result(self, accelerator: Accelerator) -> Mismatch:
+        """Return the mismatch over the tokens of all processes; nothing for no tokens."""
+        return self._gaps.result(accelerator)
+
+
+class _Gaps:
+    """Sums over tokens: count, absolute difference, k3, tokens over the limit; and the maximum."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros(4)
+        self._max = 0.0
+
+    def add(self, logprobs_T: Tensor, sampler_logprobs_T: Tensor) -> None:
         if not len(logprobs_T):
             return
         difference = logprobs_T.double() - sampler_logprobs_T.to(logprobs_T.device).double()
@@ -91,10 +106,9 @@ class Watch:
         self._sums += [len(gap), float(gap.sum()), float(k3.sum()), float(over)]
         self._max = max(self._max, float(gap.max()))
 
-    def result(self, accelerator: Accelerator) -> Mismatch:
-        """Return the mismatch over the tokens of all processes; nothing for no tokens."""
+    def result(self, accelerator: Accelerator | None = None) -> Mismatch:
         sums, most = self._sums, self._max
-        if accelerator.num_processes > 1:
+        if accelerator is not None and accelerator.num_processes > 1:
             from accelerate.utils import gather_object
 
             parts = gather_object([(sums.tolist(), most)])
@@ -109,6 +123,24 @@ class Watch:
             sampler_kl=k3 / tokens,
             sampler_gap_share=over / tokens,
         )
+
+
+def probe(model: PreTrainedModel, sampler: Sampler, rollout: Batch, temperature: float) -> Mismatch:
+    """Sample a few tokens, and compare their log-probs with those of `model`.
+
+    For a rollout that is older than the weights: it tells how far the policy has moved since, and
+    no more whether the sampler has followed.
+
+    Args:
+        model: the trainer's, not sharded; the sampler should hold the same weights.
+        sampler: draws the tokens.
+        rollout: for its prompts.
+        temperature: of the stage.
+    """
+    gaps = _Gaps()
+    for prompt, completion, logprobs in _probe(sampler, rollout, temperature):
+        gaps.add(_logprobs(model, prompt, completion, temperature), torch.from_numpy(logprobs))
+    return gaps.result()
 
 
 def require_same_policy(
@@ -207,7 +239,6 @@ def _probe(sampler: Sampler, rollout: Batch, temperature: float) -> list[_Probe]
     ]
 
 
-@torch.no_grad()
 def _gap(
     probes: list[_Probe],
     model: PreTrainedModel,
@@ -222,21 +253,33 @@ def _gap(
         temperature: divides the logits.
         head: whose output layer to put on `model`.
     """
+    gaps = _Gaps()
+    for prompt, completion, logprobs in probes:
+        mine = _logprobs(model, prompt, completion, temperature, head)
+        gaps.add(mine, torch.from_numpy(logprobs))
+    return gaps.result().sampler_gap
+
+
+@torch.no_grad()
+def _logprobs(
+    model: PreTrainedModel,
+    prompt: tuple[int, ...],
+    completion: tuple[int, ...],
+    temperature: float,
+    head: PreTrainedModel | None = None,
+) -> Tensor:
+    """Return the log-probs of a completion's tokens, (n,)."""
     training = model.training
     model.eval()
-    gaps: list[float] = []
-    for prompt, completion, logprobs in probes:
-        ids = torch.tensor([[*prompt, *completion]], device=model.device)
-        out = model(input_ids=ids, output_hidden_states=head is not None)
-        logits = out.logits
-        if head is not None:
-            weight = head.get_output_embeddings().weight  # pyright: ignore[reportOptionalMemberAccess]
-            logits = out.hidden_states[-1] @ weight.to(out.hidden_states[-1].dtype).T
-        every = (logits[0, len(prompt) - 1 : -1].float() / temperature).log_softmax(-1)
-        mine = every.gather(-1, ids[0, len(prompt) :, None]).squeeze(-1).cpu().numpy()
-        gaps += np.abs(mine - logprobs).tolist()
+    ids = torch.tensor([[*prompt, *completion]], device=model.device)
+    out = model(input_ids=ids, output_hidden_states=head is not None)
     model.train(training)
-    return float(np.mean(gaps)) if gaps else 0.0
+    logits = out.logits
+    if head is not None:
+        weight = head.get_output_embeddings().weight  # pyright: ignore[reportOptionalMemberAccess]
+        logits = out.hidden_states[-1] @ weight.to(out.hidden_states[-1].dtype).T
+    every = (logits[0, len(prompt) - 1 : -1].float() / temperature).log_softmax(-1)
+    return every.gather(-1, ids[0, len(prompt) :, None]).squeeze(-1)
 
 
 def _load(source: str, model: PreTrainedModel) -> PreTrainedModel:

@@ -10,7 +10,7 @@ from palestra.mixture.compose import why_not
 from palestra.mixture.config import SourceConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.document import KeyPath
-from palestra.stages.config import RejectionSamplingConfig, RLConfig
+from palestra.stages.config import RejectionSamplingConfig, RLConfig, no_staleness
 
 if TYPE_CHECKING:
     from palestra.recipe.config import Recipe
@@ -28,6 +28,9 @@ def unfit(recipe: Recipe, name: str, mixture_name: str) -> Iterator[Problem]:
     """
     stage, mixture = recipe.stages[name], recipe.mixtures[mixture_name]
     here: KeyPath = ("mixtures", mixture_name)
+    sampler = recipe.engine.sampler.type
+    if isinstance(stage, RLConfig) and stage.staleness and sampler == "transformers":
+        yield ("stages", name, "staleness"), no_staleness(sampler)
     if isinstance(stage, RLConfig):
         count, key = stage.prompts_per_step, "prompts_per_step"
     elif isinstance(stage, RejectionSamplingConfig):

@@ -47,6 +47,7 @@ _COLUMNS = (
     "token_ids",
     "loss_mask",
     "sampler_logprobs",
+    "versions",
     "advantages",
 )
 
@@ -87,6 +88,7 @@ def _schema() -> Any:
         pa.int64(): ("step", "group", "member", "difficulty", "length"),
         pa.float64(): ("reward", "advantage"),
         pa.list_(pa.int64()): ("token_ids",),
+        pa.list_(pa.int32()): ("versions",),
         pa.list_(pa.bool_()): ("loss_mask",),
         pa.list_(pa.float32()): ("sampler_logprobs", "advantages"),
         pa.list_(pa.string()): ("actions",),
@@ -140,6 +142,7 @@ def _row(
         "token_ids": member.token_ids.tolist(),
         "loss_mask": own.tolist(),
         "sampler_logprobs": member.sampler_logprobs[own].tolist(),
+        "versions": member.versions[own].tolist(),
         "advantages": advantages,
     }
     # Half a surrogate pair is a string to Python, but no UTF-8.

@@ -97,28 +97,32 @@ class StepClock:
 
 
 class TimedSampler:
-    """A sampler whose time is charged to ``generate``."""
+    """A sampler whose time is charged to ``generate``.
+
+    Attributes:
+        untimed: the sampler itself.
+    """
 
     def __init__(self, sampler: Sampler, clock: StepClock) -> None:
-        self._sampler, self._clock = sampler, clock
+        self.untimed, self._clock = sampler, clock
         self.continuous = sampler.continuous
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """As the sampler does."""
-        return self._clock.over("generate", self._sampler.generate(requests))
+        return self._clock.over("generate", self.untimed.generate(requests))
 
     def submit(self, request: Request) -> Future[Completion]:
         """As the sampler does; whoever waits for it charges the time."""
-        return self._sampler.submit(request)
+        return self.untimed.submit(request)
 
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
         """As the sampler does; its caller charges it to ``sync``."""
-        self._sampler.update_weights(tensors, version)
+        self.untimed.update_weights(tensors, version)
 
     def sleep(self) -> None:
         """As the sampler does."""
-        self._sampler.sleep()
+        self.untimed.sleep()
 
     def close(self) -> None:
         """As the sampler does."""
-        self._sampler.close()
+        self.untimed.close()

@@ -158,11 +158,18 @@ class RLConfig(StageConfig):
     """Updates between refreshes of the reference policy; 0 to keep the stage's first weights."""
 
     old_logprobs: Literal["recompute", "sampler"] = "recompute"
-    """Where the log-probs before the first update come from."""
+    """Where the log-probs before the first update come from: a pass of the trainer's own, where one
+    is needed, or what the sampler said: the loss's ratio, and its clip, are then to the policy that
+    sampled."""
 
     correction: CorrectionConfig | None = None
     """Importance weights for the difference of sampler and trainer; none where absent. They need a
     pass of their own before the first update."""
+
+    staleness: int = Field(default=0, ge=0)
+    """Versions of the weights that a rollout may lag behind: with 1 or more it is generated while
+    the trainer works. Needs a sampler with weights of its own, and `correction`, or
+    ``old_logprobs: sampler``."""
 
     mismatch_limit: float | None = Field(default=None, gt=0.0)
     """Mean difference of the sampler's and the trainer's log-probs (nats a token) above which the
@@ -177,6 +184,17 @@ class RLConfig(StageConfig):
             raise ValueError(
                 "compares the trainer's log-probs with the sampler's: it needs "
                 "`old_logprobs: recompute`"
+            )
+        return value
+
+    @field_validator("staleness")
+    @classmethod
+    def _staleness(cls, value: int, info: ValidationInfo) -> int:
+        corrected = info.data.get("correction") is not None
+        if value and not corrected and info.data.get("old_logprobs") != "sampler":
+            raise ValueError(
+                f"{value} trains on tokens of older weights: say how to weigh them, as by "
+                "`correction: {type: truncate}`"
             )
         return value
 
@@ -198,6 +216,14 @@ class RLConfig(StageConfig):
                 f"({prompts} prompts x {group_size}), not {value}"
             )
         return value
+
+
+def no_staleness(sampler: str) -> str:
+    """Return why nothing can be generated ahead with `sampler`."""
+    return (
+        f"the sampler '{sampler}' reads the weights while they are trained, and cannot generate "
+        "beside it. Those that can: vllm-server, vllm"
+    )
 
 
 class DataConfig(ConfigModel):

@@ -33,15 +33,20 @@ def add_speeds(row: dict[str, Any], seconds: float, peak: float) -> None:
     counted = [count for count in flops.values() if count is not None]
     rates = {
         "tokens": (row.get("tokens_generated", row.get("tokens_trained")), seconds),
-        "generated": (row.get("tokens_generated"), row.get("seconds/generate")),
+        "generated": (row.get("tokens_generated"), _generating(row)),
         "trained": (row.get("tokens_trained"), row.get("seconds/backward")),
-        "mfu_generate": (_share(flops["generate"], peak), row.get("seconds/generate")),
+        "mfu_generate": (_share(flops["generate"], peak), _generating(row)),
         "mfu_train": (_share(flops["train"], peak), row.get("seconds/backward")),
         "mfu": (_share(sum(counted) if counted else None, peak), seconds),
     }
     for name, (amount, time) in rates.items():
         if amount is not None and time:
             row[f"speed/{name}"] = amount / time
+
+
+def _generating(row: dict[str, Any]) -> float | None:
+    """Return the seconds of generating, within the step or ahead of it."""
+    return row.get("seconds/generate", row.get("seconds_ahead/generate"))
 
 
 def _share(flops: float | None, peak: float) -> float | None:

@@ -7,9 +7,17 @@ from typing import Any, cast
 
 import torch
 
+from palestra.errors import ConfigError
 from palestra.learner.correction import importance_weights
 from palestra.learner.learner import Learner, LearnerConfig
-from palestra.learner.mismatch import LIMITS, Mismatch, Watch, likely_cause, require_same_policy
+from palestra.learner.mismatch import (
+    LIMITS,
+    Mismatch,
+    Watch,
+    likely_cause,
+    probe,
+    require_same_policy,
+)
 from palestra.learner.packing import pack
 from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
@@ -21,9 +29,10 @@ from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
 from palestra.seeding import derive_seed, rng
+from palestra.stages.ahead import Ahead, Rollout
 from palestra.stages.base import StageContext, StageResult, TrainingLoop
 from palestra.stages.clock import StepClock, TimedSampler
-from palestra.stages.config import RLConfig
+from palestra.stages.config import RLConfig, no_staleness
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.flops import ModelShape, generated, trained
 from palestra.stages.gather import gather_groups
@@ -46,6 +55,7 @@ class RLStage:
         self.clock = StepClock()
         self.shape = ModelShape.of(self.policy.model)
         self.sampler = TimedSampler(make_sampler(context, self.policy.model), self.clock)
+        _require_able(context, config, self.sampler)
         self.learner = Learner(
             self.policy.model,
             context.accelerator,
@@ -64,11 +74,18 @@ class RLStage:
             rescue=context.folder / "nan-batch.pt",
             critic=self.optimizer.critic(self.policy.model),
         )
+        self.ahead = Ahead(
+            self.mixture,
+            self._collect,
+            self.clock,
+            steps=config.steps,
+            staleness=config.staleness,
+        )
         self.many_updates = config.mini_batches * config.epochs > 1
 
     def run(self) -> StageResult:
         """Run all steps, or those that a killed run left."""
-        state = {"mixture": self.mixture, "optimizer": self.optimizer}
+        state = {"mixture": self.ahead, "optimizer": self.optimizer}
         loop = TrainingLoop(
             self.context, self.learner, self.policy, state, self._evaluate, begin=self._send
         )
@@ -76,6 +93,7 @@ class RLStage:
             result = loop.run(self.config.steps, self.step)
         finally:
             self.sampler.close()
+            self.ahead.close()
         return replace(result, facts={**result.facts, "mixture": self.mixture.report()})
 
     def step(self, number: int) -> dict[str, Any]:
@@ -83,25 +101,10 @@ class RLStage:
         torch.manual_seed(derive_seed(self.seed, "step", self.context.name, number))
         clock = self.clock
         clock.take()  # what an evaluation took between two steps is none of theirs
-        with clock("grade"):
-            collected = collect(
-                self.mixture,
-                self.sampler,
-                self.policy.prompter,
-                self._how(number),
-                prompts=self.config.prompts_per_step,
-                keep=self.optimizer.keep,
-                max_refills=self.config.max_refills,
-            )
-            moved = self.mixture.observe(collected.outcomes())
-            self.sampler.sleep()
-
+        taken = self.ahead.take(number)
+        kept, dropped = taken.collected.kept, taken.collected.dropped
         with clock("logprobs"):
-            rollout = self.learner.annotate(pack(collected.kept), self._fields())
-            rollout = rollout.with_fields(self.optimizer.advantages(rollout))
-            if self.config.correction is not None:
-                weights = importance_weights(rollout, self.config.correction)
-                rollout = rollout.with_fields({"importance_weights": weights})
+            rollout = self._annotated(pack(kept))
 
         watch = Watch(self.optimizer.loss, rollout)
         updates: list[dict[str, float]] = []
@@ -111,22 +114,70 @@ class RLStage:
                 loss = self.optimizer.loss if updates else watch
                 with clock("backward"):
                     updates.append(self.learner.update(batch, loss))
-        mismatch = watch.result(self.context.accelerator)
-        self._require_same_policy(mismatch, rollout, number)
-        with clock("sync"):
-            self._send(number)
+        told = self._hand_over(watch, rollout, number)
 
         metrics = {
-            **rollout_metrics(collected.kept, collected.dropped, self.mixture.labels),
-            **moved,
+            **rollout_metrics(kept, dropped, self.mixture.labels),
+            **taken.moved,
             **_mean(updates),
-            **mismatch.metrics(),
+            **told,
             "updates": self.learner.updates,
-            **self._work(collected, rollout),
+            **self._work(taken.collected, rollout),
+            **taken.seconds,
             **clock.take(),
         }
-        self._record(number, metrics, collected.kept + collected.dropped, rollout)
+        self._record(number, metrics, kept + dropped, rollout)
         return metrics
+
+    def _collect(self, version: int, clock: StepClock) -> Rollout:
+        """Make the next rollout with the weights of `version`."""
+        with clock("grade"):
+            collected = collect(
+                self.mixture,
+                self.sampler,
+                self.policy.prompter,
+                self._how(version, clock),
+                prompts=self.config.prompts_per_step,
+                keep=self.optimizer.keep,
+                max_refills=self.config.max_refills,
+            )
+            moved = self.mixture.observe(collected.outcomes())
+            if not self.config.staleness:  # else the next rollout begins at once
+                self.sampler.sleep()
+        return Rollout(collected=collected, moved=moved)
+
+    def _annotated(self, rollout: Batch) -> Batch:
+        """Fill in what the loss wants: old and reference log-probs, advantages, weights."""
+        rollout = self.learner.annotate(rollout, self._fields())
+        if self.config.old_logprobs == "sampler":
+            rollout = rollout.with_fields({"old_logprobs": rollout.sampler_logprobs_T})
+        rollout = rollout.with_fields(self.optimizer.advantages(rollout))
+        if self.config.correction is not None:
+            weights = importance_weights(rollout, self.config.correction)
+            rollout = rollout.with_fields({"importance_weights": weights})
+        return rollout
+
+    def _hand_over(self, watch: Watch, rollout: Batch, number: int) -> dict[str, float]:
+        """Give the sampler the new weights, and require that it and the trainer are one policy.
+
+        The log-probs of what was sampled with the weights that the step began with tell before
+        these are replaced; of older ones they tell how far the policy has moved since, and a few
+        tokens are sampled with the new weights instead.
+        """
+        lag = float((number - 1 - rollout.version_T).double().mean())
+        seen = watch.result(self.context.accelerator)
+        if not lag:
+            self._require_same_policy(seen, rollout, number)
+        self.ahead.rest()
+        with self.clock("sync"):
+            self._send(number)
+            if not self.config.staleness:
+                return seen.metrics()
+            temperature = self.config.sampling.temperature
+            mismatch = probe(self.learner.model, self.sampler.untimed, rollout, temperature)
+        self._require_same_policy(mismatch, rollout, number)
+        drift = {"drift": seen.sampler_gap, "drift_kl": seen.sampler_kl}
+        return {**mismatch.metrics(), **drift, "lag": lag}
 
     def _work(self, collected: Collected, rollout: Batch) -> dict[str, float]:
         """Return the step's sampled tokens, and the operations that it asks for."""
@@ -160,7 +211,7 @@ class RLStage:
 
         require_same_policy(mismatch, limit, number, cause)
 
-    def _how(self, number: int) -> Collection:
+    def _how(self, version: int, clock: StepClock) -> Collection:
         config, accelerator = self.config, self.context.accelerator
         return Collection(
             params=SamplingParams(
@@ -169,16 +220,18 @@ class RLStage:
             group_size=config.group_size,
             min_group=config.min_group,
             noise=(self.seed, "sample", self.context.name),
-            version=number - 1,
+            version=version,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
-            gather=self.clock.timed("wait", gather_groups(accelerator)),
-            phase=self.clock,
+            gather=clock.timed("wait", gather_groups(accelerator)),
+            phase=clock,
         )
 
     def _fields(self) -> frozenset[str]:
         """Return the fields that need a pass of their own before the first update."""
         needs = self.optimizer.needs & {"ref_logprobs", "old_logprobs", "values"}
+        if self.config.old_logprobs == "sampler":
+            return frozenset(needs - {"old_logprobs"})
         if self.config.correction is not None:  # compares them with the sampler's
             return frozenset(needs | {"old_logprobs"})
         early = self.many_updates or self.optimizer.advantages_need_old_logprobs
@@ -208,6 +261,22 @@ class RLStage:
 
     def _evaluate(self) -> dict[str, Any]:
         return evaluate_policy(self.context, self.policy, self.sampler)
+
+
+def _require_able(context: StageContext, config: RLConfig, sampler: TimedSampler) -> None:
+    """Refuse a staleness where nothing can be generated beside the trainer."""
+    if not config.staleness:
+        return
+    where = f"stages.{context.name}.staleness"
+    if not sampler.continuous:
+        sampler.close()
+        raise ConfigError(f"{where}: {no_staleness(context.recipe.engine.sampler.type)}")
+    if context.accelerator.num_processes > 1:
+        sampler.close()
+        raise ConfigError(
+            f"{where}: only one process may train beside its sampler, not "
+            f"{context.accelerator.num_processes}; more than 0 is for one"
+        )
 
 
 def _make_optimizer(context: StageContext, config: RLConfig) -> PolicyOptimizer:
