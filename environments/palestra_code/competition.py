@@ -24,6 +24,7 @@ class CompetitionEnv(DatasetEnv):
         solution: the column of a program that passes.
         split: take every row for this split.
         programming_language: ``python``, ``cpp`` or ``javascript``.
+        rating: the column of a problem's rating, a whole number; it becomes its difficulty.
         limits: as of `ProgramEnv`.
     """
 
@@ -35,11 +36,22 @@ class CompetitionEnv(DatasetEnv):
         solution: str = "solution",
         split: Split | None = None,
         programming_language: str = "python",
+        rating: str | None = None,
         **limits: Any,
     ) -> None:
         languages.find(programming_language, ())
         self.programming_language = programming_language
+        self._rating = rating
         super().__init__(path, question, tests, solution, split, **limits)
+
+    def _metadata(self, where: str, row: dict[str, Any], solution: str) -> dict[str, object]:
+        metadata = super()._metadata(where, row, solution)
+        if self._rating is None:
+            return metadata
+        given = field(where, row, self._rating)
+        if not isinstance(given, int | float) or isinstance(given, bool) or given != int(given):
+            raise DataError(f"{where}: field '{self._rating}' is a whole number, not {given!r}")
+        return {**metadata, "difficulty": int(given)}
 
     def _tests(self, where: str, row: dict[str, Any], column: str) -> list[dict[str, object]]:
         given = field(where, row, column)

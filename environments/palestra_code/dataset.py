@@ -40,10 +40,13 @@ class DatasetEnv(ProgramEnv):
             task = Task(
                 prompt=str(field(where, row, question)).strip(),
                 reference=self._tests(where, row, tests),
-                metadata={"solution": row[solution]} if row.get(solution) else {},
+                metadata=self._metadata(where, row, solution),
                 id=f"row{number}",
             )
             self._tasks[split or split_of(task.prompt_hash)].append(task)
+
+    def _metadata(self, where: str, row: dict[str, Any], solution: str) -> dict[str, object]:
+        return {"solution": row[solution]} if row.get(solution) else {}
 
     def _tests(self, where: str, row: dict[str, Any], column: str) -> list[dict[str, object]]:
         return checked_tests(where, field(where, row, column))

@@ -12,8 +12,8 @@ class NumberFactsEnv(AnswerEnv):
     """What one learns by heart: all 622 facts, each asked in one wording, so that no rewording of a
     test question is trained on (``3 + 4`` and ``4 + 3`` are two facts).
 
-    Sums of 1 to 19 that come to at most 20, differences of numbers up to 20, and products and quotients of
-    the tables from 2 to 12.
+    Sums of 1 to 19 that come to at most 20, differences of numbers up to 20, and products and
+    quotients of the tables from 2 to 12.
     """
 
     def __init__(self) -> None:

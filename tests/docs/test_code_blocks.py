@@ -20,6 +20,10 @@ RUN = [p for p in pages() if any(b.language in RAN and not b.not_run for b in bl
 NOT_RUN = {
     ("README.md", "make demo"),
     (
+        "docs/how-to/benchmarks.md",
+        'palestra benchmark runs/r1-tiny/stages/08-r1/checkpoints/step-000060/model --data benchmarks/ \\',
+    ),
+    (
         "README.md",
         "palestra run r1-tiny --set model=HuggingFaceTB/SmolLM2-135M-Instruct --only zero",
     ),

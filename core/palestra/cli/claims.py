@@ -55,17 +55,23 @@ def command(
         folder = output / f"seed-{seed}"
         if not read_only:
             _finish(load_recipe(recipe, list(overrides or ()), seed), folder)
-        results = folder / "results.json"
-        if results.is_file():
-            found[seed] = json.loads(results.read_text())
+        if _is_done(folder):
+            found[seed] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_text(claims_page(found, shlex.join(words)), encoding="utf-8")
     if not found:
-        raise ConfigError(f"{output} holds no run: leave --read-only away to make them")
+        raise ConfigError(f"{output} holds no finished run: leave --read-only away to make them")
     if json_output:
         typer.echo(json.dumps({seed: results["claims"] for seed, results in found.items()}))
     else:
         typer.echo(f"{to}: seeds {', '.join(map(str, found))}")
+
+
+def _is_done(folder: Path) -> bool:
+    from palestra.recipe.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    return manifest is not None and manifest.done and (folder / "results.json").is_file()
 
 
 def _finish(recipe: Recipe, folder: Path) -> None:

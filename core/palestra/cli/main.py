@@ -27,6 +27,9 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("palestra.cli.run", "Run a recipe from its base model to its report."),
     "eval": Entry("palestra.cli.eval", "Evaluate a model on environments."),
+    "benchmark": Entry(
+        "palestra.cli.benchmark", "Measure a model on a suite, such as r1-benchmarks."
+    ),
     "serve-sampler": Entry(
         "palestra.cli.serve_sampler", "Start a vLLM server that a run can sample from."
     ),

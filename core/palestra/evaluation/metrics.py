@@ -243,6 +243,11 @@ def _majorities(questions: Sequence[Question], k: int) -> list[float]:
     ]
 
 
+def mean_measure(name: str, values: Sequence[float]) -> Measure:
+    """Return the mean of a share for each question, with its interval from the stream `name`."""
+    return _measure(name, values)
+
+
 def _measure(name: str, values: Sequence[float], *, proportion: bool = True) -> Measure:
     """Return the mean of one value a question, with its interval."""
     if not values:

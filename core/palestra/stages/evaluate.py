@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from palestra.evaluation.evaluate import evaluate
+from palestra.evaluation.evaluate import evaluate, measure
 from palestra.rollout.samplers.base import Sampler
 from palestra.stages.base import StageContext, StageResult
 from palestra.stages.gather import gather_groups
@@ -37,7 +37,7 @@ def evaluate_policy(
     if config is None:
         return {}
     context.progress.activity(f"evaluating {context.name}")
-    return evaluate(
+    answered = evaluate(
         config,
         context.registry,
         policy.prompter,
@@ -47,3 +47,4 @@ def evaluate_policy(
         world=context.accelerator.num_processes,
         gather=gather_groups(context.accelerator),
     )
+    return measure(answered, config.pass_at)

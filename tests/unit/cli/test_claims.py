@@ -35,7 +35,13 @@ def runs(tmp_path: Path) -> Path:
     for seed, text in made.items():
         (tmp_path / f"seed-{seed}").mkdir()
         (tmp_path / f"seed-{seed}" / "results.json").write_text(text)
+        write_manifest(tmp_path / f"seed-{seed}", done=True)
     return tmp_path
+
+
+def write_manifest(folder: Path, *, done: bool) -> None:
+    manifest = {"recipe": "r1-claims", "seed": 0, "started": "", "done": done, "stages": {}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def read(runs: Path, *arguments: str) -> tuple[int, str]:
@@ -72,7 +78,13 @@ def test_only_the_seeds_that_are_asked_for(runs: Path):
     assert "seed 1" not in page
 
 
+def test_a_run_that_is_not_done_is_left_out(runs: Path):
+    write_manifest(runs / "seed-1", done=False)
+    _, page = read(runs)
+    assert "seed 1" not in page
+
+
 def test_no_run_at_all_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     code, _ = read(tmp_path)
     assert code == 2
-    assert "holds no run" in capsys.readouterr().err
+    assert "holds no finished run" in capsys.readouterr().err
