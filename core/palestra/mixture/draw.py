@@ -69,22 +69,23 @@ class Mixture:
         """What metrics call each source."""
         return labels(self._configs)
 
-    def draw(self, count: int, replacing: Sequence[int] = ()) -> list[Draw]:
-        """Return the next `count` draws, and move the cursor.
+    def draw(self, count: int, replacing: Sequence[int] = (), spare: int = 0) -> list[Draw]:
+        """Return the next `count` draws and `spare` more, and move the cursor.
 
         Args:
             count: prompts of a step, or of its refill.
             replacing: sources of the groups that a refill makes up for: where quotas or floors
                 bind, a group that was dropped is replaced by one of its own source.
+            spare: prompts of which only some will be used; not where quotas or floors bind.
         """
         if not replacing:
             self._asked_for = count
         if replacing and self._composer.binds:
             dealt = list(replacing)
         else:
-            dealt = self._composer.deal(self.cursor, count, self._weights())
+            dealt = self._composer.deal(self.cursor, count + spare, self._weights())
         drawn = [self._at(self.cursor + i, source) for i, source in enumerate(dealt)]
-        self.cursor += count
+        self.cursor += len(drawn)
         return drawn
 
     def observe(self, outcomes: Sequence[Outcome]) -> dict[str, float]:

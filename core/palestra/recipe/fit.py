@@ -37,6 +37,13 @@ def unfit(recipe: Recipe, name: str, mixture_name: str) -> Iterator[Problem]:
         count, key = stage.prompts, "prompts"
     else:
         return
+    bound = [s for s in mixture.sources if s.quota or s.floor]
+    if isinstance(stage, RLConfig) and stage.oversample > 1 and bound:
+        message = "what is used of the prompts drawn would not hold the quota or floor of "
+        yield (
+            ("stages", name, "oversample"),
+            f"{message}{bound[0].env}; draw by weights alone, or leave it out",
+        )
     if (why := why_not(mixture.sources, count)) is not None:
         yield (*here, "sources"), f"{why}, and {key} of stage '{name}' is {count}; change either"
     if mixture.curriculum is not None and not isinstance(stage, RLConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from palestra.errors import TrainingError
@@ -14,6 +15,7 @@ from palestra.rollout.play import roll_out_everywhere
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.samplers.base import Sampler
 from palestra.rollout.trajectory import Group
+from palestra.rollout.wanted import Wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +41,21 @@ def collect(
     prompts: int,
     keep: Callable[[Group], bool] = lambda group: True,
     max_refills: int = 0,
+    oversample: float = 1.0,
 ) -> Collected:
     """Roll out `prompts` groups, drawing on while `keep` refuses some, at most `max_refills` times.
+
+    Args:
+        mixture: draws the prompts.
+        sampler: answers them.
+        prompter: turns messages into tokens.
+        how: sizes, seeds and parameters.
+        prompts: groups to keep.
+        keep: whether a group is worth training on.
+        max_refills: times that prompts are drawn for the groups that were refused.
+        oversample: prompts that are drawn for each that is wanted. The first usable groups count,
+            by number; those behind them are neither kept nor dropped, and cut off where the sampler
+            is continuous.
 
     Raises:
         TrainingError: no group at all could be kept.
@@ -49,12 +64,17 @@ def collect(
     dropped: list[Group] = []
     missing: list[int] = []  # sources of the groups that a refill makes up for
     for _ in range(1 + max_refills):
-        draws = mixture.draw(prompts - len(kept), replacing=missing)
-        groups = roll_out_everywhere(draws, mixture.sources, sampler, prompter, how)
+        count = prompts - len(kept)
+        wanted = Wanted(count, lambda g: len(g.valid) >= how.min_group and keep(g))
+        spare = ceil(count * oversample) - count
+        draws = mixture.draw(count, replacing=missing, spare=spare)
+        cut = wanted if spare and how.world == 1 else None
+        groups = roll_out_everywhere(draws, mixture.sources, sampler, prompter, how, cut)
         refused: list[Group] = []
         for group in sorted(groups, key=lambda g: g.number):
-            usable = len(group.valid) >= how.min_group
-            (kept if usable and keep(group) else refused).append(group)
+            if len(kept) == prompts:
+                break
+            (kept if wanted.usable(group) else refused).append(group)
         dropped += refused
         missing = [group.source for group in refused]
         if len(kept) == prompts:

@@ -7,7 +7,7 @@ nothing: seeds go by draw, member and turn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
@@ -23,6 +23,7 @@ def play_at_own_pace(
     sampler: Sampler,
     graders: Graders,
     phase: Callable[[str], AbstractContextManager[None]],
+    over: Callable[[Episode], Sequence[Episode]] = lambda episode: (),
 ) -> None:
     """Play `episodes` to their end; each is asked for as soon as it is there.
 
@@ -31,6 +32,7 @@ def play_at_own_pace(
         sampler: continuous.
         graders: where environments answer.
         phase: waiting is charged to ``generate`` while the sampler works, and else to ``grade``.
+        over: is told of each that has ended, and returns those that need not go on.
     """
     arrived: SimpleQueue[Future[Any]] = SimpleQueue()
     asked: dict[Future[Completion], Episode] = {}
@@ -47,6 +49,14 @@ def play_at_own_pace(
         graded[future] = (episode, completion)
         future.add_done_callback(arrived.put)
 
+    def drop(episodes: set[Episode]) -> None:
+        for future in [f for f, e in asked.items() if e in episodes]:
+            del asked[future]
+            future.cancel()
+        for future in [f for f, (e, _) in graded.items() if e in episodes]:
+            del graded[future]
+            future.cancel()
+
     try:
         for episode in episodes:
             ask(episode)
@@ -55,11 +65,13 @@ def play_at_own_pace(
                 future = arrived.get()
             if future in asked:
                 grade(asked.pop(future), future.result())
-            else:
+            elif future in graded:  # else it was dropped, and came too late to be cancelled
                 episode, completion = graded.pop(future)
                 episode.settle(completion, *future.result())
                 if not episode.over:
                     ask(episode)
+                elif not_wanted := over(episode):
+                    drop(set(not_wanted))
     finally:
         for future in (*asked, *graded):
             future.cancel()

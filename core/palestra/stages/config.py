@@ -139,6 +139,10 @@ class RLConfig(StageConfig):
     max_refills: int = Field(default=4, ge=0)
     """Times that a rollout may draw again for groups that were dropped."""
 
+    oversample: float = Field(default=1.0, ge=1.0, le=16.0)
+    """Prompts drawn for each that is wanted, for an optimizer that refuses groups: the first usable
+    ones count, in the order they were drawn, and what is left is cut off where the sampler can."""
+
     mini_batches: int = Field(default=1, ge=1)
     """Parts that a rollout is split into: updates a pass."""
 

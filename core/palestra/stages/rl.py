@@ -140,6 +140,7 @@ class RLStage:
                 prompts=self.config.prompts_per_step,
                 keep=self.optimizer.keep,
                 max_refills=self.config.max_refills,
+                oversample=self.config.oversample,
             )
             moved = self.mixture.observe(collected.outcomes())
             if not self.config.staleness:  # else the next rollout begins at once
