@@ -19,9 +19,11 @@ RUN = [p for p in pages() if any(b.language in RAN and not b.not_run for b in bl
 
 NOT_RUN = {
     ("README.md", "make demo"),
+    ("docs/how-to/talk-to-a-model.md", "palestra chat runs/r1-tiny"),
+    ("docs/how-to/talk-to-a-model.md", 'palestra chat tiny --once "What is 12+5?" --json'),
     (
         "docs/how-to/benchmarks.md",
-        'palestra benchmark runs/r1-tiny/stages/08-r1/checkpoints/step-000060/model --data benchmarks/ \\',
+        "palestra benchmark runs/r1-tiny/stages/08-r1/checkpoints/step-000060/model --data benchmarks/ \\",
     ),
     (
         "README.md",

@@ -30,6 +30,7 @@ COMMANDS = {
     "benchmark": Entry(
         "palestra.cli.benchmark", "Measure a model on a suite, such as r1-benchmarks."
     ),
+    "chat": Entry("palestra.cli.chat", "Talk to a model, its thoughts and its answers apart."),
     "serve-sampler": Entry(
         "palestra.cli.serve_sampler", "Start a vLLM server that a run can sample from."
     ),
@@ -41,9 +42,7 @@ COMMANDS = {
         "Rollouts of a run: read them, grade them again.",
         "ls, show, rescore, diff",
     ),
-    "claims": Entry(
-        "palestra.cli.claims", "Ask the paper's claims of the embedded model, over several seeds."
-    ),
+    "claims": Entry("palestra.cli.claims", "Ask the paper's claims of the embedded model."),
     "envs": Entry(
         "palestra.cli.envs",
         "Environments: look at them, play them, check them.",
