@@ -148,7 +148,7 @@ def _measure(
     import torch
     from transformers.utils import logging
 
-    from palestra.evaluation.evaluate import evaluate
+    from palestra.evaluation.evaluate import evaluate, measure
     from palestra.rollout.samplers.transformers import TransformersSampler
     from palestra.stages.policy import load_model
 
@@ -162,11 +162,12 @@ def _measure(
         file=sys.stderr,
     )
     try:
-        return evaluate(
+        answered = evaluate(
             config, registry, policy.prompter, sampler, max_tokens=config.max_tokens or 512
         )
     finally:
         sampler.close()
+    return measure(answered, config.pass_at)
 
 
 def _table(model: str, evals: dict[str, dict[str, Any]]) -> Table:

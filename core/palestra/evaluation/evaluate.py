@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,11 @@ def evaluate(
     rank: int = 0,
     world: int = 1,
     gather: Gather = alone,
-) -> dict[str, dict[str, Any]]:
-    """Return, for each environment, the measures of `palestra.evaluation.metrics.summarize`.
+) -> dict[str, list[Question]]:
+    """Return the questions of each environment, answered and graded.
 
     The questions depend on `config` alone, so stages of one run, and runs of one recipe, answer
-    the same ones.
+    the same ones. `measure` makes numbers of them.
     """
     how = Collection(
         params=SamplingParams(
@@ -56,7 +56,7 @@ def evaluate(
         gather=gather,
     )
     greedy = replace(how, params=replace(how.params, temperature=0.0), group_size=1)
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, list[Question]] = {}
     for env in config.envs:
         source = Source(_as_source(env), registry, f"eval ({env.env})")
         draws = questions(source, config)
@@ -64,10 +64,18 @@ def evaluate(
         best: list[Group] = []
         if config.greedy:
             best = roll_out_everywhere(draws, [source], sampler, prompter, greedy)
-        answered = _questions(sampled, best)
-        gains = {str(k): majority_gain(answered, k).as_dict() for k in config.pass_at if k > 1}
-        measured = summarize(answered, tuple(config.pass_at))
-        out[_label(env, out)] = {**measured, "cons_gain@k": gains}
+        out[_label(env, out)] = _questions(sampled, best)
+    return out
+
+
+def measure(
+    answered: Mapping[str, Sequence[Question]], pass_at: Sequence[int]
+) -> dict[str, dict[str, Any]]:
+    """Return, for each environment, the measures of `palestra.evaluation.metrics.summarize`."""
+    out: dict[str, dict[str, Any]] = {}
+    for env, found in answered.items():
+        gains = {str(k): majority_gain(found, k).as_dict() for k in pass_at if k > 1}
+        out[env] = {**summarize(found, tuple(pass_at)), "cons_gain@k": gains}
     return out
 
 
@@ -106,7 +114,7 @@ def _as_source(env: EvalEnv) -> SourceConfig:
     )
 
 
-def _label(env: EvalEnv, taken: dict[str, Any]) -> str:
+def _label(env: EvalEnv, taken: Mapping[str, object]) -> str:
     """Return the environment's id, or with what sets it apart where the id is there already."""
     if env.env not in taken:
         return env.env
