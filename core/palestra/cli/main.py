@@ -34,6 +34,9 @@ COMMANDS = {
     "serve-sampler": Entry(
         "palestra.cli.serve_sampler", "Start a vLLM server that a run can sample from."
     ),
+    "compare": Entry(
+        "palestra.cli.compare", "Compare two runs on the questions that both answered."
+    ),
     "report": Entry("palestra.cli.report", "Build the report of a run again."),
     "export": Entry("palestra.cli.export", "Write a run's model as a Hugging Face folder."),
     "view": Entry("palestra.cli.view", "Look at the rollouts of a run, in a browser."),

@@ -32,6 +32,12 @@ class FinishedStage:
     record: StageRecord
 
     @property
+    def folder(self) -> Path:
+        """Where the stage wrote."""
+        number = list(self.recipe.stages).index(self.name) + 1
+        return self.run / "stages" / f"{number:02d}-{self.name}"
+
+    @property
     def weights(self) -> Path:
         """The model folder that the stage trained.
 
@@ -90,6 +96,29 @@ def find_stage(text: str, stage: str | None = None) -> FinishedStage:
             f"palestra run {path / 'recipe.yaml'} --resume --output {path}"
         )
     return FinishedStage(run=path, recipe=recipe, manifest=manifest, name=name, record=record)
+
+
+def stages_of_role(run: Path, role: str) -> list[str]:
+    """Return the finished stages of `role`, in the recipe's order.
+
+    Raises:
+        ConfigError: no such run, or no finished stage of that role.
+    """
+    manifest = read_manifest(run)
+    if manifest is None:
+        raise ConfigError(f"{run} holds no run: it has no manifest.json")
+    from palestra.recipe.config import load_recipe
+
+    stages = load_recipe(run / "recipe.yaml").stages
+    finished = [n for n in stages if (r := manifest.stages.get(n)) is not None and r.finished]
+    found = [name for name in finished if stages[name].role == role]
+    if not found:
+        roles = list(dict.fromkeys(str(r) for n in finished if (r := stages[n].role) is not None))
+        raise ConfigError(
+            f"{run} has no finished stage of role '{role}'.{did_you_mean(role, roles)} "
+            f"Roles: {', '.join(roles) or 'none'}"
+        )
+    return found
 
 
 def _result(run: Path, recipe: Recipe, manifest: Manifest) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from palestra.evaluation.answered import FILE, write_answered
 from palestra.evaluation.evaluate import evaluate, measure
 from palestra.rollout.samplers.base import Sampler
 from palestra.stages.base import StageContext, StageResult
@@ -32,7 +33,10 @@ class EvaluateStage:
 def evaluate_policy(
     context: StageContext, policy: LoadedPolicy, sampler: Sampler
 ) -> dict[str, dict[str, Any]]:
-    """Evaluate `policy` as the stage's ``eval`` says; nothing where it says nothing."""
+    """Evaluate `policy` as the stage's ``eval`` says; nothing where it says nothing.
+
+    The questions, one by one, are left in the stage's folder.
+    """
     config = context.config.eval
     if config is None:
         return {}
@@ -47,4 +51,6 @@ def evaluate_policy(
         world=context.accelerator.num_processes,
         gather=gather_groups(context.accelerator),
     )
+    if context.is_main:
+        write_answered(answered, context.folder / FILE)
     return measure(answered, config.pass_at)
