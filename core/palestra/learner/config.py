@@ -1,4 +1,4 @@
-"""The torch optimizer: the `optim` block of a stage."""
+"""What is trained, and how: a stage's `optim`, and `engine.lora`."""
 
 from __future__ import annotations
 
@@ -41,3 +41,17 @@ class OptimConfig(ConfigModel):
 
     min_lr_ratio: float = Field(default=0.0, ge=0.0, le=1.0)
     """Where the schedule ends, as a share of `learning_rate`."""
+
+
+class LoRAConfig(ConfigModel):
+    """Low-rank adapters; needs ``pip install 'palestra[lora]'``."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of each adapter."""
+
+    alpha: float = Field(default=32.0, gt=0.0)
+    """Adapters are scaled by ``alpha / rank``."""
+
+    target_modules: list[str] | None = None
+    """Ends of the names of the linear layers to adapt, such as ``q_proj``; where absent, every one
+    but the head."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from palestra.errors import CheckpointError, TrainingError
+from palestra.learner import lora
 from palestra.learner.critic import CriticLearner
 from palestra.learner.logprobs import Policy, padded
 from palestra.learner.packing import deal
@@ -90,7 +91,7 @@ class Learner:
         self._rescue = rescue
         optim = config.optim
         torch_optimizer = torch.optim.AdamW(
-            model.parameters(),
+            [p for p in model.parameters() if p.requires_grad],
             lr=optim.learning_rate,
             betas=optim.betas,
             eps=optim.eps,
@@ -98,8 +99,12 @@ class Learner:
         )
         parameters = sum(p.numel() for p in model.parameters())
         self._shared = SharedPrompts(parameters, accelerator.device.type)
+        if model.is_gradient_checkpointing:  # it runs layers twice, and a cache would grow twice
+            self._shared = SharedPrompts.never()
+        self._adapted = lora.has_adapters(model)
         self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
-        self._reference = self._frozen_copy() if config.keep_reference else None
+        own_reference = config.keep_reference and not self._adapted
+        self._reference = self._frozen_copy() if own_reference else None
         self._critic: CriticLearner | None = None
         if critic is not None:
             rate = config.critic_learning_rate or optim.learning_rate
@@ -118,16 +123,22 @@ class Learner:
 
         Every process computes its share; all end with the whole.
         """
-        passes = {"old_logprobs": self._policy, "ref_logprobs": self._reference}
         added: dict[str, Tensor] = {}
-        for name in sorted(fields & passes.keys()):
-            module = passes[name]
-            assert module is not None, f"{name} asked for, but the learner keeps no reference"
-            added[name] = self._logprobs(module, rollout)
+        if "old_logprobs" in fields:
+            added["old_logprobs"] = self._logprobs(self._policy, rollout)
+        if "ref_logprobs" in fields:
+            added["ref_logprobs"] = self._reference_logprobs(rollout)
         if "values" in fields:
             assert self._critic is not None, "values asked for, but the optimizer has no critic"
             added["values"] = self._critic.annotate(rollout)
         return rollout.with_fields(added)
+
+    def _reference_logprobs(self, rollout: Batch) -> Tensor:
+        if self._adapted:
+            with lora.adapters_off(self.model):
+                return self._logprobs(self._policy, rollout)
+        assert self._reference is not None, "asked for, but the learner keeps no reference"
+        return self._logprobs(self._reference, rollout)
 
     @torch.no_grad()
     def _logprobs(self, module: torch.nn.Module, rollout: Batch) -> Tensor:
@@ -265,11 +276,14 @@ class Learner:
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the policy's weights under their Hugging Face names, tied heads included."""
-        yield from self.model.state_dict().items()
+        yield from lora.merged(self.model) if self._adapted else self.model.state_dict().items()
 
     def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
         """Write ``model/`` (a Hugging Face folder), ``learner.pt`` and any critic into `folder`."""
-        self.model.save_pretrained(folder / "model")
+        if self._adapted:
+            lora.save_merged(self.model, folder / "model")
+        else:
+            self.model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
         torch.save(self._state(), folder / "learner.pt")
         if self._critic is not None:
@@ -282,6 +296,18 @@ class Learner:
             CheckpointError: the weights are not all there, or not of this model.
         """
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
+        if self._adapted:
+            lora.load_adapter_state(self.model, state["adapters"])
+        else:
+            self._load_weights(folder)
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.updates = int(state["updates"])
+        if state["reference"] is not None and self._reference is not None:
+            self._reference.load_state_dict(state["reference"])
+        if self._critic is not None:
+            self._critic.load(folder)
+
+    def _load_weights(self, folder: Path) -> None:
         # The model's own loader knows shards, and weights that are stored in another form.
         loaded: Any = type(self.model).from_pretrained(
             folder / "model", dtype=self.model.dtype, output_loading_info=True
@@ -292,12 +318,6 @@ class Learner:
                 names = ", ".join(sorted(map(str, report[problem]))[:3])
                 raise CheckpointError(f"{folder / 'model'}: {problem.replace('_', ' ')}: {names}")
         self.model.load_state_dict(stored.state_dict())
-        self._optimizer.load_state_dict(state["optimizer"])
-        self.updates = int(state["updates"])
-        if state["reference"] is not None and self._reference is not None:
-            self._reference.load_state_dict(state["reference"])
-        if self._critic is not None:
-            self._critic.load(folder)
 
     def _state(self) -> dict[str, Any]:
         reference = self._reference.state_dict() if self._reference is not None else None
@@ -305,6 +325,7 @@ class Learner:
             "optimizer": self._optimizer.state_dict(),
             "updates": self.updates,
             "reference": reference,
+            "adapters": lora.adapter_state(self.model) if self._adapted else None,
         }
 
     def _frozen_copy(self) -> Policy:

@@ -42,6 +42,13 @@ class SharedPrompts:
     def __init__(self, parameters: int, device: str) -> None:
         self._least = PAYS.get(device, PAYS["cuda"]) / (6 * max(1, parameters))
 
+    @classmethod
+    def never(cls) -> SharedPrompts:
+        """Return one that shares nothing, for models that can hold no cache while they learn."""
+        shared = cls(1, "cpu")
+        shared._least = float("inf")
+        return shared
+
     def micro_batches(
         self, batch: Batch, rows: Sequence[int], token_budget: int
     ) -> list[list[int]]:

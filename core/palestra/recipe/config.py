@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, PrivateAttr, SerializeAsAny, ValidationEr
 from palestra.config import ConfigModel, PluginBlock
 from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
 from palestra.evaluation.config import EvalConfig
+from palestra.learner.config import LoRAConfig
 from palestra.mixture.config import MixtureConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.document import (
@@ -52,6 +53,14 @@ class EngineConfig(ConfigModel):
 
     token_budget: int = Field(default=8192, ge=1)
     """Tokens, padding included, in a micro-batch."""
+
+    lora: LoRAConfig | None = None
+    """Low-rank adapters that are trained instead of the weights; none where absent. The reference
+    policy is the stage's first weights, without a copy of them."""
+
+    gradient_checkpointing: bool = False
+    """Whether a backward pass computes the layers' activations again instead of keeping them: less
+    memory, about a third more time, and prompts are not run once a group."""
 
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; as many as there are cores where absent."""

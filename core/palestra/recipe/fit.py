@@ -31,6 +31,9 @@ def unfit(recipe: Recipe, name: str, mixture_name: str) -> Iterator[Problem]:
     sampler = recipe.engine.sampler.type
     if isinstance(stage, RLConfig) and stage.staleness and sampler == "transformers":
         yield ("stages", name, "staleness"), no_staleness(sampler)
+    if isinstance(stage, RLConfig) and stage.reference_every and recipe.engine.lora is not None:
+        message = "with engine.lora the reference is the model without its adapters, which never "
+        yield ("stages", name, "reference_every"), message + "moves: leave it at 0"
     if isinstance(stage, RLConfig):
         count, key = stage.prompts_per_step, "prompts_per_step"
     elif isinstance(stage, RejectionSamplingConfig):

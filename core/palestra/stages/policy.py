@@ -14,6 +14,7 @@ from palestra.errors import ConfigError, did_you_mean
 from palestra.plugins.registry import Kind
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.samplers.base import Sampler, SamplerContext
+from palestra.seeding import derive_seed
 from palestra.stages.base import StageContext
 
 if TYPE_CHECKING:
@@ -33,6 +34,23 @@ class LoadedPolicy:
         """The id that fills batches up; a model without one lends its end token."""
         pad = cast("int | None", self.tokenizer.pad_token_id)
         return pad if pad is not None else self.prompter.stop_token_ids[0]
+
+
+def load_trainee(context: StageContext) -> LoadedPolicy:
+    """Load the weights that the stage begins with, ready to be trained as the engine says.
+
+    Raises:
+        ConfigError: as `load_policy`; adapters that the model has no place for, or no peft.
+    """
+    policy, engine = load_policy(context), context.recipe.engine
+    if engine.lora is not None:
+        from palestra.learner.lora import add_adapters
+
+        seed = derive_seed(context.recipe.seed, "lora", context.name)
+        add_adapters(policy.model, engine.lora, seed)
+    if engine.gradient_checkpointing:
+        policy.model.gradient_checkpointing_enable({"use_reentrant": False})
+    return policy
 
 
 def load_policy(context: StageContext) -> LoadedPolicy:

@@ -36,7 +36,7 @@ from palestra.stages.config import RLConfig, no_staleness
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.flops import ModelShape, generated, trained
 from palestra.stages.gather import gather_groups
-from palestra.stages.policy import load_policy, make_sampler
+from palestra.stages.policy import load_trainee, make_sampler
 
 
 class RLStage:
@@ -51,7 +51,7 @@ class RLStage:
         where = f"mixtures.{config.mixture}"
         models = context.reward_models
         self.mixture = make_mixture(described, registry, where, seed, name, models)
-        self.policy = load_policy(context)
+        self.policy = load_trainee(context)
         self.clock = StepClock()
         self.shape = ModelShape.of(self.policy.model)
         self.sampler = TimedSampler(make_sampler(context, self.policy.model), self.clock)

@@ -19,7 +19,7 @@ from palestra.stages.config import SFTConfig
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.examples import Example, load_examples
 from palestra.stages.flops import ModelShape, trained
-from palestra.stages.policy import LoadedPolicy, load_policy, make_sampler
+from palestra.stages.policy import LoadedPolicy, load_trainee, make_sampler
 
 
 class SFTStage:
@@ -28,7 +28,7 @@ class SFTStage:
     def __init__(self, context: StageContext) -> None:
         config = cast("SFTConfig", context.config)
         self.context, self.config, self.seed = context, config, context.recipe.seed
-        self.policy = load_policy(context)
+        self.policy = load_trainee(context)
         examples = load_examples(
             config.data, context.data, context.registry, self.seed, f"stages.{context.name}"
         )
