@@ -6,15 +6,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, Field, PrivateAttr, SerializeAsAny, ValidationError
 
-from palestra.config import ConfigModel, PluginBlock
+from palestra.config import ConfigModel
 from palestra.errors import ConfigError, NotFound, PalestraError, did_you_mean
 from palestra.evaluation.config import EvalConfig
-from palestra.learner.config import LoRAConfig
 from palestra.mixture.config import MixtureConfig
 from palestra.plugins.registry import Kind, get_registry
 from palestra.recipe.document import (
@@ -25,6 +24,7 @@ from palestra.recipe.document import (
     read_text,
     yaml_dumper,
 )
+from palestra.recipe.engine import EngineConfig
 from palestra.recipe.explain import explain
 from palestra.recipe.layers import Layers
 from palestra.recipe.models import ModelRef, resolve_model
@@ -33,42 +33,6 @@ from palestra.rewards.config import RewardModelBlock
 from palestra.stages.config import BUILTIN_STAGES, StageConfig
 
 M = TypeVar("M", bound=BaseModel)
-
-
-class SamplerConfig(PluginBlock):
-    """The sampler, ``{type: transformers, max_batch: 512}``; options are its plugin's own."""
-
-    type: str = "transformers"
-    """Name of the sampler."""
-
-
-class EngineConfig(ConfigModel):
-    """How a run uses the machine."""
-
-    sampler: SamplerConfig = Field(default_factory=SamplerConfig)
-    """What generates completions."""
-
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Number format of the forward and backward passes."""
-
-    token_budget: int = Field(default=8192, ge=1)
-    """Tokens, padding included, in a micro-batch."""
-
-    lora: LoRAConfig | None = None
-    """Low-rank adapters that are trained instead of the weights; none where absent. The reference
-    policy is the stage's first weights, without a copy of them."""
-
-    gradient_checkpointing: bool = False
-    """Whether a backward pass computes the layers' activations again instead of keeping them: less
-    memory, about a third more time, and prompts are not run once a group."""
-
-    threads: int | None = Field(default=None, ge=1)
-    """CPU threads; as many as there are cores where absent."""
-
-    trackers: list[Literal["tensorboard", "wandb", "trackio", "mlflow"]] = Field(
-        default_factory=list[Literal["tensorboard", "wandb", "trackio", "mlflow"]]
-    )
-    """Experiment trackers that are told of every step; none by default, and nothing is uploaded."""
 
 
 class Recipe(ConfigModel):

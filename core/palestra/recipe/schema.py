@@ -20,7 +20,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from palestra.plugins.registry import Kind, Registered, get_registry
-from palestra.recipe.config import Recipe, SamplerConfig
+from palestra.recipe.config import Recipe
+from palestra.recipe.engine import SamplerConfig
 from palestra.recipe.layers import MODEL_PATTERNS
 from palestra.stages.config import BUILTIN_STAGES
 

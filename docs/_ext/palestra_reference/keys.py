@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from palestra.config import PluginBlock
 from palestra.mixture.config import CurriculumConfig
 from palestra.plugins.registry import Kind, get_registry
-from palestra.recipe.config import Recipe, SamplerConfig
+from palestra.recipe.config import Recipe
+from palestra.recipe.engine import SamplerConfig
 from palestra.recipe.schema import _Draft7, recipe_schema
 from palestra.rewards.config import RewardModelBlock
 from palestra.stages.config import BUILTIN_STAGES, OptimizerConfig, StageConfig
