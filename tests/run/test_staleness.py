@@ -101,7 +101,7 @@ def test_a_sync_that_is_skipped_is_caught_where_it_happens(palestra, tmp_path):
         "run", STALE, "--output", tmp_path / "run", "--set", "engine.sampler.type=forgetful"
     )
     assert code == 1
-    assert "step 2: sampler and trainer disagree by" in err
+    assert "step 3: sampler and trainer disagree by" in err
     assert "a sync was skipped" in err
     assert "Traceback" not in err
 

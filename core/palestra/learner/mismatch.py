@@ -30,7 +30,7 @@ TOKEN_LIMIT = 0.1
 LIMITS = {"fp32": 0.01, "bf16": 0.1, "fp16": 0.1}
 """Mean difference, in nats a token, above which a run stops, by the engine's precision."""
 
-_PROBES, _PROBE_TOKENS = 4, 32
+_PROBES, _PROBE_TOKENS = 4, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,22 +125,36 @@ class _Gaps:
         )
 
 
-def probe(model: PreTrainedModel, sampler: Sampler, rollout: Batch, temperature: float) -> Mismatch:
-    """Sample a few tokens, and compare their log-probs with those of `model`.
+class Probe:
+    """A few tokens asked of a continuous sampler, to compare its weights with the trainer's.
 
-    For a rollout that is older than the weights: it tells how far the policy has moved since, and
-    no more whether the sampler has followed.
+    For a step whose rollout is older than its weights: that tells how far the policy has moved
+    since, and no more whether the sampler has followed. The tokens are sampled beside the rollout
+    that is being made.
 
     Args:
-        model: the trainer's, not sharded; the sampler should hold the same weights.
-        sampler: draws the tokens.
+        sampler: holds the weights that the step begins with.
         rollout: for its prompts.
         temperature: of the stage.
     """
-    gaps = _Gaps()
-    for prompt, completion, logprobs in _probe(sampler, rollout, temperature):
-        gaps.add(_logprobs(model, prompt, completion, temperature), torch.from_numpy(logprobs))
-    return gaps.result()
+
+    def __init__(self, sampler: Sampler, rollout: Batch, temperature: float) -> None:
+        self._temperature = temperature
+        self._asked = [(r, sampler.submit(r)) for r in _requests(rollout, temperature)]
+
+    def wait(self) -> None:
+        """Return when all is sampled."""
+        for _, future in self._asked:
+            future.result()
+
+    def result(self, model: PreTrainedModel) -> Mismatch:
+        """Compare with `model`, the trainer's, not sharded, before its first update."""
+        gaps = _Gaps()
+        for request, future in self._asked:
+            done = future.result()
+            mine = _logprobs(model, request.token_ids, done.token_ids, self._temperature)
+            gaps.add(mine, torch.from_numpy(done.logprobs))
+        return gaps.result()
 
 
 def require_same_policy(
@@ -224,18 +238,22 @@ _Probe = tuple[tuple[int, ...], tuple[int, ...], "np.ndarray"]
 
 
 def _probe(sampler: Sampler, rollout: Batch, temperature: float) -> list[_Probe]:
+    requests = _requests(rollout, temperature)
+    return [
+        (requests[c.index].token_ids, c.token_ids, c.logprobs) for c in sampler.generate(requests)
+    ]
+
+
+def _requests(rollout: Batch, temperature: float) -> list[Request]:
     prompts: list[tuple[int, ...]] = []
     for ids, mask in zip(rollout.token_ids, rollout.loss_mask, strict=True):
         prompt = tuple(int(i) for i in ids[: int(mask.argmax())])
         if prompt not in prompts:
             prompts.append(prompt)
     params = SamplingParams(temperature=temperature, max_tokens=_PROBE_TOKENS)
-    requests = [
+    return [
         Request(token_ids=prompt, seed=number, params=params, stop_token_ids=())
         for number, prompt in enumerate(prompts[:_PROBES])
-    ]
-    return [
-        (requests[c.index].token_ids, c.token_ids, c.logprobs) for c in sampler.generate(requests)
     ]
 
 

@@ -13,9 +13,9 @@ from palestra.learner.learner import Learner, LearnerConfig
 from palestra.learner.mismatch import (
     LIMITS,
     Mismatch,
+    Probe,
     Watch,
     likely_cause,
-    probe,
     require_same_policy,
 )
 from palestra.learner.packing import pack
@@ -103,8 +103,11 @@ class RLStage:
         clock.take()  # what an evaluation took between two steps is none of theirs
         taken = self.ahead.take(number)
         kept, dropped = taken.collected.kept, taken.collected.dropped
+        batch = pack(kept)
+        probe = self._probe(batch, number)
         with clock("logprobs"):
-            rollout = self._annotated(pack(kept))
+            rollout = self._annotated(batch)
+        mismatch = self._probed(probe, rollout, number)
 
         watch = Watch(self.optimizer.loss, rollout)
         updates: list[dict[str, float]] = []
@@ -114,7 +117,10 @@ class RLStage:
                 loss = self.optimizer.loss if updates else watch
                 with clock("backward"):
                     updates.append(self.learner.update(batch, loss))
-        told = self._hand_over(watch, rollout, number)
+        told = self._told(watch, mismatch, rollout, number)
+        self.ahead.rest()
+        with clock("sync"):
+            self._send(number)
 
         metrics = {
             **rollout_metrics(kept, dropped, self.mixture.labels),
@@ -158,27 +164,35 @@ class RLStage:
             rollout = rollout.with_fields({"importance_weights": weights})
         return rollout
 
-    def _hand_over(self, watch: Watch, rollout: Batch, number: int) -> dict[str, float]:
-        """Give the sampler the new weights, and require that it and the trainer are one policy.
+    def _probe(self, rollout: Batch, number: int) -> Probe | None:
+        """Ask for tokens of the weights that the step begins with, where the rollout has none."""
+        if bool((rollout.version_T == number - 1).any()):
+            return None
+        return Probe(self.sampler.untimed, rollout, self.config.sampling.temperature)
 
-        The log-probs of what was sampled with the weights that the step began with tell before
-        these are replaced; of older ones they tell how far the policy has moved since, and a few
-        tokens are sampled with the new weights instead.
-        """
-        lag = float((number - 1 - rollout.version_T).double().mean())
-        seen = watch.result(self.context.accelerator)
-        if not lag:
-            self._require_same_policy(seen, rollout, number)
-        self.ahead.rest()
-        with self.clock("sync"):
-            self._send(number)
-            if not self.config.staleness:
-                return seen.metrics()
-            temperature = self.config.sampling.temperature
-            mismatch = probe(self.learner.model, self.sampler.untimed, rollout, temperature)
+    def _probed(self, probe: Probe | None, rollout: Batch, number: int) -> Mismatch | None:
+        """Require of the tokens that were asked for that sampler and trainer are one policy."""
+        if probe is None:
+            return None
+        with self.clock("wait"):
+            probe.wait()
+        with self.clock("logprobs"):
+            mismatch = probe.result(self.learner.model)
         self._require_same_policy(mismatch, rollout, number)
+        return mismatch
+
+    def _told(
+        self, watch: Watch, mismatch: Mismatch | None, rollout: Batch, number: int
+    ) -> dict[str, float]:
+        """Return what the log-probs of the rollout tell: of the sampler, or of the staleness."""
+        seen = watch.result(self.context.accelerator)
+        if mismatch is None:
+            self._require_same_policy(seen, rollout, number)
+        if not self.config.staleness:
+            return seen.metrics()
+        lag_T = number - 1 - rollout.version_T
         drift = {"drift": seen.sampler_gap, "drift_kl": seen.sampler_kl}
-        return {**mismatch.metrics(), **drift, "lag": lag}
+        return {**(mismatch or seen).metrics(), **drift, "lag": float(lag_T.double().mean())}
 
     def _work(self, collected: Collected, rollout: Batch) -> dict[str, float]:
         """Return the step's sampled tokens, and the operations that it asks for."""
@@ -198,6 +212,7 @@ class RLStage:
         limit = self.config.mismatch_limit or LIMITS[self.context.recipe.engine.precision]
 
         def cause() -> str:
+            self.ahead.rest()
             if self.context.accelerator.num_processes > 1:
                 return "it holds other weights, or computes in another precision"
             return likely_cause(

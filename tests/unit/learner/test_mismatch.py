@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.unit.rollout import own_weights
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from palestra.errors import TrainingError
-from palestra.learner.mismatch import Mismatch, Watch, likely_cause, require_same_policy
+from palestra.learner.mismatch import Mismatch, Probe, Watch, likely_cause, require_same_policy
 from palestra.learner.packing import pack_examples
 from palestra.optimizers.base import Loss, Outputs
 from palestra.optimizers.batch import Batch
+from palestra.rollout.samplers.base import SamplerContext
 from palestra.rollout.samplers.transformers import TransformersSampler
 
 
@@ -63,6 +65,31 @@ def test_old_logprobs_are_compared_where_there_are_some():
     watch = Watch(no_loss, batch)
     watch(Outputs(logprobs=torch.full((5,), 9.0)), batch)  # later updates are off policy
     assert watch.result(Accelerator(cpu=True)).sampler_gap == pytest.approx(0.5)
+
+
+def test_the_samplers_own_log_probs_as_old_ones_are_not_compared_with_themselves():
+    batch = rollout()
+    batch = batch.with_fields({"old_logprobs": batch.sampler_logprobs_T})
+    watch = Watch(no_loss, batch)
+    watch(Outputs(logprobs=torch.full((5,), 0.25)), batch)
+    assert watch.result(Accelerator(cpu=True)).sampler_gap == pytest.approx(0.25)
+
+
+def test_a_probe_tells_whether_the_sampler_has_the_weights_that_the_trainer_has():
+    model = small_llama()
+    sampler = own_weights.OwnWeights(SamplerContext(model=model, source=""))
+    try:
+        assert Probe(sampler, rollout(), 0.7).result(model).sampler_gap < 1e-5
+        with torch.no_grad():
+            model.lm_head.weight += 0.1 * torch.randn_like(model.lm_head.weight)
+        behind = Probe(sampler, rollout(), 0.7).result(model)
+        assert behind.sampler_gap > 0.05
+        sampler.update_weights(iter(model.state_dict().items()), version=1)
+        probe = Probe(sampler, rollout(), 0.7)
+        probe.wait()
+        assert probe.result(model).sampler_gap < 1e-5
+    finally:
+        sampler.close()
 
 
 def test_no_token_is_no_mismatch():

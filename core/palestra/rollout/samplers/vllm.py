@@ -10,6 +10,7 @@ import gc
 import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
@@ -149,13 +150,15 @@ class VLLMSampler(Sampler):
             prompt = {"prompt_token_ids": list(request.token_ids)}
             self._engine.add_request(name, prompt, params)
         except Exception as exc:
-            future.set_exception(TrainingError(f"vLLM refuses a request: {_why(exc)}"))
+            if future.set_running_or_notify_cancel():
+                future.set_exception(TrainingError(f"vLLM refuses a request: {_why(exc)}"))
         else:
             self._asked[name] = future
 
     def _abort(self, name: str) -> None:
         if self._asked.pop(name, None) is not None:
-            self._engine.abort_request([name])
+            with suppress(Exception):  # an engine that is broken says so in its next step
+                self._engine.abort_request([name])
 
     def _step(self) -> None:
         """Let the engine work once, and hand out what has finished."""
