@@ -15,18 +15,20 @@ from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
+from palestra.rewards.models import RewardModels
 from palestra.rollout.collect import Collected, Collection, collect
 from palestra.rollout.record import rollout_metrics, write_rollout
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
 from palestra.seeding import derive_seed, rng
-from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.base import StageContext, StageResult, Stateful, TrainingLoop
 from palestra.stages.clock import StepClock, TimedSampler
 from palestra.stages.config import RLConfig
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.flops import ModelShape, generated, trained
 from palestra.stages.gather import gather_groups
 from palestra.stages.policy import load_policy, make_sampler
+from palestra.stages.watch import HackingWatch
 
 
 class RLStage:
@@ -64,18 +66,31 @@ class RLStage:
             critic=self.optimizer.critic(self.policy.model),
         )
         self.many_updates = config.mini_batches * config.epochs > 1
+        self.watch: HackingWatch | None = None
+        if config.watch is not None:
+            models = models if models is not None else RewardModels(registry)
+            self.watch = HackingWatch(config.watch, models, context.accelerator)
 
     def run(self) -> StageResult:
         """Run all steps, or those that a killed run left."""
-        state = {"mixture": self.mixture, "optimizer": self.optimizer}
+        state: dict[str, Stateful] = {"mixture": self.mixture, "optimizer": self.optimizer}
+        if self.watch is not None:
+            state["watch"] = self.watch
         loop = TrainingLoop(
-            self.context, self.learner, self.policy, state, self._evaluate, begin=self._send
+            self.context,
+            self.learner,
+            self.policy,
+            state,
+            self._evaluate,
+            begin=self._send,
+            ended=lambda: self.watch is not None and self.watch.must_stop,
         )
         try:
             result = loop.run(self.config.steps, self.step)
         finally:
             self.sampler.close()
-        return replace(result, facts={**result.facts, "mixture": self.mixture.report()})
+        watched = self.watch.facts(result.steps) if self.watch is not None else {}
+        return replace(result, facts={"mixture": self.mixture.report(), **watched})
 
     def step(self, number: int) -> dict[str, Any]:
         """One rollout, and the updates that learn from it."""
@@ -114,17 +129,30 @@ class RLStage:
         self._require_same_policy(mismatch, rollout, number)
         with clock("sync"):
             self._send(number)
+        with clock("grade"):
+            watched = self._watched(number, collected.kept)
 
         metrics = {
             **rollout_metrics(collected.kept, collected.dropped, self.mixture.labels),
             **moved,
             **_mean(updates),
             **mismatch.metrics(),
+            **watched,
             "updates": self.learner.updates,
             **self._work(collected, rollout),
             **clock.take(),
         }
         self._record(number, metrics, collected.kept + collected.dropped, rollout)
+        return metrics
+
+    def _watched(self, number: int, groups: list[Group]) -> dict[str, float]:
+        """Return what the watch measures, and say it where the reward has just been hacked."""
+        if self.watch is None:
+            return {}
+        metrics = self.watch.measure(number, groups)
+        if self.watch.diverged == number:
+            (said,) = self.watch.facts(number)["notes"]
+            self.context.progress.note(f"{self.context.name}: {said}")
         return metrics
 
     def _work(self, collected: Collected, rollout: Batch) -> dict[str, float]:
