@@ -30,6 +30,7 @@ from palestra.stages.config import (
     DataConfig,
     RejectionSamplingConfig,
     RewardModelConfig,
+    RLConfig,
     SFTConfig,
     StageConfig,
 )
@@ -132,6 +133,8 @@ class _Check:
             self.report(where, message)
         if stage.prompt not in PROMPTS and not Path(stage.prompt).is_file():
             self.report((*path, "prompt"), f"no template at {stage.prompt}")
+        if isinstance(stage, RLConfig) and stage.watch is not None:
+            self.gold((*path, "watch", "gold"), stage, stage.watch.gold)
         if isinstance(stage, RejectionSamplingConfig):
             self.rewards((*path, "require"), stage.require)
         if isinstance(stage, SFTConfig):
@@ -235,6 +238,16 @@ class _Check:
             elif name not in known and (hint := did_you_mean(name, known)):
                 escape = f"Where an environment does emit '{name}', write 'env.{name}'."
                 self.report((*path, name), f"no reward '{name}'.{hint} {escape}")
+
+    def gold(self, path: KeyPath, stage: RLConfig, gold: str) -> None:
+        """Refuse a gold reward that nobody offers, or that trains as well."""
+        self.rewards(path[:-1], [gold])
+        mixture = self.recipe.mixtures.get(stage.mixture)
+        bare = gold.rpartition(".")[2]
+        for source in mixture.sources if mixture is not None else ():
+            if bare in {name.rpartition(".")[2] for name in source.rewards}:
+                message = f"'{gold}' trains already: {source.env} is paid by it. Hold out another"
+                self.report(path, message)
 
     def evaluation(self, path: KeyPath, config: EvalConfig) -> None:
         """Check an evaluation's environments, and that none of them is trained on."""

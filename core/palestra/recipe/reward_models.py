@@ -14,6 +14,7 @@ from palestra.recipe.explain import explain
 from palestra.recipe.models import resolve_model
 from palestra.rewards.config import RewardModelBlock
 from palestra.rewards.models import RewardModels
+from palestra.stages.config import RLConfig
 
 if TYPE_CHECKING:
     from palestra.recipe.config import Recipe
@@ -28,12 +29,15 @@ def used_models(recipe: Recipe, stage_name: str) -> dict[str, RewardModelBlock]:
 
 
 def _named(recipe: Recipe, stage_name: str) -> list[str]:
-    """Return what a stage's rewards name, reward models or not, without ``model.``."""
+    """Return what a stage's rewards and watch name, reward models or not, without ``model.``."""
     stage = recipe.stages[stage_name]
     mixture = recipe.mixtures.get(str(getattr(stage, "mixture", "")))
     sources = mixture.sources if mixture is not None else ()
-    names = [n for source in sources for n in source.rewards if not n.startswith("env.")]
-    return list(dict.fromkeys(name.removeprefix("model.") for name in names))
+    names = [name for source in sources for name in source.rewards]
+    if isinstance(stage, RLConfig) and stage.watch is not None:
+        names.append(stage.watch.gold)
+    bare = (name.removeprefix("model.") for name in names if not name.startswith("env."))
+    return list(dict.fromkeys(bare))
 
 
 def origin_stages(recipe: Recipe, stage_name: str) -> tuple[str, ...]:

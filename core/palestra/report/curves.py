@@ -17,6 +17,7 @@ Point = tuple[float, float]
 
 _CHARTS = (
     ("Reward", ("reward", "reward/*"), None),
+    ("Reward and gold reward", ("watch/proxy", "watch/gold"), None),
     ("Length, tokens", ("length",), None),
     ("Format", ("format",), (0.0, 1.0)),
     ("Language consistency", ("language_consistency",), (0.0, 1.0)),

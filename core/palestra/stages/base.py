@@ -149,6 +149,7 @@ class TrainingLoop:
         state: what else the next step depends on, by name.
         evaluate: returns the evaluation of the weights as they are.
         begin: is told the step that the run goes on from, 0 for a new one, when all is loaded.
+        ended: whether the stage ends with the step that is done, or was resumed from.
     """
 
     def __init__(
@@ -159,9 +160,10 @@ class TrainingLoop:
         state: Mapping[str, Stateful],
         evaluate: Callable[[], Mapping[str, Any]],
         begin: Callable[[int], None] = lambda step: None,
+        ended: Callable[[], bool] = lambda: False,
     ) -> None:
         self.context, self.learner, self.policy = context, learner, policy
-        self._state, self._evaluate, self._begin = state, evaluate, begin
+        self._state, self._evaluate, self._begin, self._ended = state, evaluate, begin, ended
         self.checkpoints = Checkpoints(
             context.folder / "checkpoints", keep_last=context.config.keep_last
         )
@@ -179,21 +181,24 @@ class TrainingLoop:
         evals: Mapping[str, Any] = {}
         with deferred_interrupt(self.context.progress.note) as interrupted:
             for number in range(done + 1, steps + 1):
+                if self._ended():
+                    break
                 with self.profiler.step(number, is_last=number == steps):
                     metrics = self._step(number, step)
-                due = self._is_due(number, steps) and not interrupted()
+                done, last = number, number == steps or self._ended()
+                due = self._is_due(number, last) and not interrupted()
                 evals = self._record_evaluation(number) if due else {}
-                if number % self.context.config.save_steps == 0 or number == steps or interrupted():
+                if number % self.context.config.save_steps == 0 or last or interrupted():
                     self._save(number, metrics, evals)
                 if interrupted():
                     raise KeyboardInterrupt
         place = self.checkpoints.all()[-1]
         if not evals and self.context.config.eval is not None:  # stopped behind the last step
-            last = _last_row(self.evals_file)
-            evals = last["evals"] if last.get("step") == steps else self._record_evaluation(steps)
+            row = _last_row(self.evals_file)
+            evals = row["evals"] if row.get("step") == done else self._record_evaluation(done)
         size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
         facts = {"checkpoint_bytes": size}
-        return StageResult(weights=str(place / "model"), steps=steps, evals=evals, facts=facts)
+        return StageResult(weights=str(place / "model"), steps=done, evals=evals, facts=facts)
 
     def _step(self, number: int, step: Callable[[int], dict[str, Any]]) -> dict[str, Any]:
         started = time.monotonic()
@@ -215,11 +220,11 @@ class TrainingLoop:
         context = self.context
         log_metrics(context.accelerator, context.name, row, step=context.steps_before + number)
 
-    def _is_due(self, number: int, steps: int) -> bool:
+    def _is_due(self, number: int, last: bool) -> bool:
         config = self.context.config.eval
         if config is None:
             return False
-        return number == steps or bool(config.every and number % config.every == 0)
+        return last or bool(config.every and number % config.every == 0)
 
     def _record_evaluation(self, number: int) -> Mapping[str, Any]:
         evals = self._evaluate()

@@ -21,6 +21,7 @@ from palestra.config import ConfigModel, Difficulty, PluginBlock
 from palestra.evaluation.config import EvalConfig
 from palestra.learner.config import OptimConfig
 from palestra.learner.correction import CorrectionConfig
+from palestra.rewards.config import WatchConfig
 from palestra.rewards.seen import Sees
 from palestra.rollout.config import DEFAULT_MAX_TOKENS, RLSamplingConfig, SamplingConfig
 from palestra.splits import Split
@@ -178,6 +179,9 @@ class RLConfig(StageConfig):
     mismatch_limit: float | None = Field(default=None, gt=0.0)
     """Mean difference of the sampler's and the trainer's log-probs (nats a token) above which the
     run stops; where absent 0.01 in fp32, and 0.1 in bf16 or fp16."""
+
+    watch: WatchConfig | None = None
+    """Compares the reward with a gold one that trains nothing; no watch where absent."""
 
     @field_validator("correction")
     @classmethod

@@ -23,6 +23,7 @@ from palestra.mixture.draw import make_mixture
 from palestra.optimizers.base import PolicyOptimizer
 from palestra.optimizers.batch import Batch
 from palestra.plugins.registry import Kind
+from palestra.rewards.models import RewardModels
 from palestra.rollout.collect import Collected, collect
 from palestra.rollout.collection import Collection
 from palestra.rollout.record import rollout_metrics, write_rollout
@@ -30,13 +31,14 @@ from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group
 from palestra.seeding import derive_seed, rng
 from palestra.stages.ahead import Ahead, Rollout
-from palestra.stages.base import StageContext, StageResult, TrainingLoop
+from palestra.stages.base import StageContext, StageResult, Stateful, TrainingLoop
 from palestra.stages.clock import StepClock, TimedSampler
 from palestra.stages.config import RLConfig, no_staleness
 from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.flops import ModelShape, generated, trained
 from palestra.stages.gather import gather_groups
 from palestra.stages.policy import load_trainee, make_sampler
+from palestra.stages.watch import HackingWatch
 
 
 class RLStage:
@@ -82,19 +84,33 @@ class RLStage:
             staleness=config.staleness,
         )
         self.many_updates = config.mini_batches * config.epochs > 1
+        self.watch: HackingWatch | None = None
+        if config.watch is not None:
+            models = models if models is not None else RewardModels(registry)
+            self.watch = HackingWatch(config.watch, models, context.accelerator)
 
     def run(self) -> StageResult:
         """Run all steps, or those that a killed run left."""
-        state = {"mixture": self.ahead, "optimizer": self.optimizer}
+        state: dict[str, Stateful] = {"mixture": self.ahead, "optimizer": self.optimizer}
+        if self.watch is not None:
+            state["watch"] = self.watch
         loop = TrainingLoop(
-            self.context, self.learner, self.policy, state, self._evaluate, begin=self._send
+            self.context,
+            self.learner,
+            self.policy,
+            state,
+            self._evaluate,
+            begin=self._send,
+            ended=lambda: self.watch is not None and self.watch.must_stop,
         )
         try:
             result = loop.run(self.config.steps, self.step)
         finally:
             self.sampler.close()
             self.ahead.close()
-        return replace(result, facts={**result.facts, "mixture": self.mixture.report()})
+        watched = self.watch.facts(result.steps) if self.watch is not None else {}
+        facts = {**result.facts, "mixture": self.mixture.report(), **watched}
+        return replace(result, facts=facts)
 
     def step(self, number: int) -> dict[str, Any]:
         """One rollout, and the updates that learn from it."""
@@ -121,12 +137,15 @@ class RLStage:
         self.ahead.rest()
         with clock("sync"):
             self._send(number)
+        with clock("grade"):
+            watched = self._watched(number, kept)
 
         metrics = {
             **rollout_metrics(kept, dropped, self.mixture.labels),
             **taken.moved,
             **_mean(updates),
             **told,
+            **watched,
             "updates": self.learner.updates,
             **self._work(taken.collected, rollout),
             **taken.seconds,
@@ -193,6 +212,16 @@ class RLStage:
         lag_T = number - 1 - rollout.version_T
         drift = {"drift": seen.sampler_gap, "drift_kl": seen.sampler_kl}
         return {**(mismatch or seen).metrics(), **drift, "lag": float(lag_T.double().mean())}
+
+    def _watched(self, number: int, groups: list[Group]) -> dict[str, float]:
+        """Return what the watch measures, and say it where the reward has just been hacked."""
+        if self.watch is None:
+            return {}
+        metrics = self.watch.measure(number, groups)
+        if self.watch.diverged == number:
+            (said,) = self.watch.facts(number)["notes"]
+            self.context.progress.note(f"{self.context.name}: {said}")
+        return metrics
 
     def _work(self, collected: Collected, rollout: Batch) -> dict[str, float]:
         """Return the step's sampled tokens, and the operations that it asks for."""

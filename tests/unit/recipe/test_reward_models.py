@@ -165,6 +165,27 @@ def test_a_stage_needs_the_stage_that_its_reward_model_is_made_from(load):
     assert stage_hash(recipe, "zero") != stage_hash(more, "zero")
 
 
+def test_a_final_rl_in_two_parts_pays_preferences_in_the_last_part_only(load):
+    """As R1's: rules for most steps, preferences at the end; two stages, one from the other."""
+    ways = (
+        "mixtures.own.sources=[{env: math/Arithmetic-v1, rewards: {accuracy: 1.0, format: 1.0}}]",
+        "mixtures.later={sources: [{mixture: own, weight: 1}, "
+        "{env: general/Helpfulness-v1, rewards: {short: 1.0, format: 1.0}}]}",
+        "stages.warm.steps=1300",
+        "stages.zero.steps=400",
+    )
+    parts = ("  zero: *rl", "  zero: {<<: *rl, mixture: later, init_from: warm}")
+
+    def hashes(*more: str) -> list[str]:
+        recipe = load(*ways, *more, change=parts)
+        assert (recipe.stages["zero"].init_from, ancestors(recipe, "zero")) == ("warm", {"warm"})
+        return [stage_hash(recipe, name) for name in ("warm", "zero")]
+
+    before, after = hashes(), hashes("reward_models.short.target=6")
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+
+
 def test_one_that_cannot_be_made_is_said_before_the_run(load):
     recipe = load("reward_models.short.target=666")
     with pytest.raises(
