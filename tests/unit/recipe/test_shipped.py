@@ -8,6 +8,7 @@ import pytest
 
 from palestra.recipe.config import load_recipe, recipe_text, shipped_recipes
 
+NAMED = ("zero", "zero_long", "r1_rules", "r1")
 NAMES = [name for name, _ in shipped_recipes()]
 
 
@@ -39,6 +40,7 @@ def test_r1_has_the_numbers_of_the_paper():
         ("zero", 1.0, 32768),
         ("zero_long", 1.0, 65536),
         ("reasoning_rl", 1.0, 32768),
+        ("r1_rules", 0.7, 32768),
         ("r1", 0.7, 32768),
     ):
         stage = stages[name]
@@ -51,10 +53,14 @@ def test_r1_has_the_numbers_of_the_paper():
         assert stage.reference_every == 400
         assert stage.sampling.temperature == temperature
         assert stage.sampling.max_tokens == length
-    updates = {n: stages[n].steps * stages[n].mini_batches for n in ("zero", "zero_long", "r1")}
+    updates = {n: stages[n].steps * stages[n].mini_batches for n in NAMED}
     assert abs(updates["zero"] - 8200) < 16
     assert abs(updates["zero"] + updates["zero_long"] - 10400) <= 16
-    assert abs(updates["r1"] - 1700) < 16
+    assert abs(updates["r1_rules"] + updates["r1"] - 1700) < 16
+    assert updates["r1"] == 400
+    paid = {name for s in recipe.mixtures["preferred"].sources for name in s.rewards}
+    assert "helpful" in paid
+    assert not any("helpful" in s.rewards for s in recipe.mixtures["all"].sources)
     for name in ("reasoning_rl", "r1"):
         assert stages[name].optimizer.options["clip"] == 10.0
     for name in ("cold_start", "sft"):
