@@ -178,11 +178,12 @@ def rollout_metrics(
     shares = [s for m in members if (s := language_consistency(m)) is not None]
     policy_tokens = sum(m.length for m in members)
     logprob = sum(float(m.sampler_logprobs.sum(dtype="float64")) for m in members)
+    if shares:  # thoughts of numbers alone are in no language
+        metrics["language_consistency"] = sum(shares) / len(shares)
     return metrics | {
         "length": policy_tokens / count,
         "entropy": -logprob / max(1, policy_tokens),
         "format": sum(is_strict(m.text) for m in members) / count,
-        "language_consistency": sum(shares) / len(shares) if shares else 0.0,
         "reflection": 1000 * sum(reflection_words(m.text) for m in members) / max(1, policy_tokens),
         "truncated": sum(m.stop_reason == "length" for m in members) / count,
         "groups": len(kept),

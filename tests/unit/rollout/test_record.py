@@ -201,3 +201,15 @@ def test_language_consistency_is_over_members_with_words():
     )
     group = Group(source=0, number=0, members=members)
     assert rollout_metrics([group], [])["language_consistency"] == pytest.approx((1 + 2 / 6) / 2)
+    numbers = Group(source=0, number=0, members=members[2:])
+    assert "language_consistency" not in rollout_metrics([numbers], [])
+
+
+def test_reflection_is_the_papers_words_in_a_thousand_tokens():
+    members = (
+        trajectory(0, text="<think>Wait, but check: checked waiting</think>"),
+        trajectory(1, text="<think>等等，不对</think>"),
+    )
+    group = Group(source=0, number=0, members=members)
+    tokens = sum(member.length for member in members)
+    assert rollout_metrics([group], [])["reflection"] == pytest.approx(1000 * 5 / tokens)
