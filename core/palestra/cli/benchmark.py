@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palestra.cli.options import Files, Json, registry_with
+from palestra.cli.named_model import load_named
+from palestra.cli.options import Files, Json, Model, Prefill, Prompt, registry_with
 from palestra.errors import ConfigError, NotFound, did_you_mean
 from palestra.terminal import one_line
 
@@ -25,9 +26,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command("benchmark")
 def command(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="tiny, tiny-student, a folder or a hub id.")
-    ],
+    model: Model,
     suite: Annotated[
         str, typer.Argument(help="A shipped suite, or a YAML file.")
     ] = "r1-benchmarks",
@@ -46,10 +45,8 @@ def command(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens of a completion, instead of the suite's.")
     ] = None,
-    prompt: Annotated[
-        str, typer.Option(help="How messages become text: chat, r1_zero, raw or FILE.jinja.")
-    ] = "chat",
-    prefill: Annotated[str, typer.Option(help="What every completion begins with.")] = "",
+    prompt: Prompt = None,
+    prefill: Prefill = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the questions and the noise.")] = 0,
     plugins: Files = None,
     json_output: Json = False,
@@ -87,21 +84,17 @@ def _only(suite: Suite, names: list[str]) -> Suite:
 
 
 def _run(
-    model: str, suite: Suite, protocol: Protocol, registry: Registry, prompt: str, prefill: str
+    model: str,
+    suite: Suite,
+    protocol: Protocol,
+    registry: Registry,
+    prompt: str | None,
+    prefill: str | None,
 ) -> Iterator[Result]:
-    from palestra.recipe.models import resolve_model
-
-    source = resolve_model(model).source
-    import torch
-    from transformers.utils import logging
-
+    policy = load_named(model, prompt, prefill)
     from palestra.evaluation.suite import run_suite
     from palestra.rollout.samplers.transformers import TransformersSampler
-    from palestra.stages.policy import load_model
 
-    logging.disable_progress_bar()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy = load_model(source, prompt, prefill, device)
     sampler = TransformersSampler(policy.model)
     try:
         for result in run_suite(suite, protocol, registry, policy.prompter, sampler):

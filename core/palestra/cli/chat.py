@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from palestra.cli.options import Json
+from palestra.cli.named_model import load_named
+from palestra.cli.options import Json, Model, Prefill, Prompt
 from palestra.errors import ConfigError
 from palestra.terminal import visible
 
@@ -26,26 +27,12 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 @app.command("chat")
 def command(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL", help="tiny, a folder, a hub id, a run, or a stage of it: RUN:STAGE."
-        ),
-    ],
+    model: Model,
     once: Annotated[
         str | None, typer.Option(metavar="QUESTION", help="Answer this, and end.")
     ] = None,
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="How messages become text: chat, r1_zero, raw or FILE.jinja.",
-            show_default="the stage's, else chat",
-        ),
-    ] = None,
-    prefill: Annotated[
-        str | None,
-        typer.Option(help="What every answer begins with.", show_default="the stage's, else none"),
-    ] = None,
+    prompt: Prompt = None,
+    prefill: Prefill = None,
     system: Annotated[str | None, typer.Option(help="A system prompt.")] = None,
     temperature: Annotated[float, typer.Option(min=0.0, help="Divides the logits.")] = 0.6,
     top_p: Annotated[float, typer.Option(help="Share of the probability to sample from.")] = 0.95,
@@ -58,7 +45,7 @@ def command(
         raise ConfigError("--json prints one document: give the question by --once")
     if not 0 < top_p <= 1:
         raise ConfigError(f"--top-p is above 0 and at most 1, not {top_p}")
-    policy = _load(model, prompt, prefill)
+    policy = load_named(model, prompt, prefill)
     from palestra.rollout.samplers.base import SamplingParams
 
     params = SamplingParams(temperature=temperature, top_p=top_p, max_tokens=max_tokens)
@@ -71,30 +58,6 @@ def command(
             _show(said)
         return
     _converse(policy, history, params, seed)
-
-
-def _load(model: str, prompt: str | None, prefill: str | None) -> LoadedPolicy:
-    """Load a model; one that a stage trained is prompted as the stage was."""
-    from palestra.recipe.finished import find_stage, is_run
-    from palestra.recipe.models import resolve_model
-
-    source = model
-    if is_run(model):
-        stage = find_stage(model)
-        config = stage.recipe.stages[stage.name]
-        source = str(stage.weights)
-        prompt = config.prompt if prompt is None else prompt
-        prefill = config.prefill if prefill is None else prefill
-    else:
-        source = resolve_model(model).source
-    import torch
-    from transformers.utils import logging
-
-    from palestra.stages.policy import load_model
-
-    logging.disable_progress_bar()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return load_model(source, prompt or "chat", prefill or "", device)
 
 
 def _converse(

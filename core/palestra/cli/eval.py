@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from palestra.cli.options import Files, Json, Keywords, keywords, registry_with
+from palestra.cli.named_model import load_named
+from palestra.cli.options import (
+    Files,
+    Json,
+    Keywords,
+    Model,
+    Prefill,
+    Prompt,
+    keywords,
+    registry_with,
+)
 from palestra.errors import ConfigError, did_you_mean
 from palestra.terminal import one_line
 
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
 
     from palestra.evaluation.config import EvalConfig
     from palestra.plugins.registry import Registry
+    from palestra.stages.policy import LoadedPolicy
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -26,9 +37,7 @@ _SHARES = ("pass@1", "lenient@1", "greedy", "format", "language_consistency")
 
 @app.command("eval")
 def command(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="tiny, tiny-student, a folder or a hub id.")
-    ],
+    model: Model,
     envs: Annotated[
         list[str], typer.Option("--env", metavar="ID", help="Environment. May be repeated.")
     ],
@@ -44,10 +53,8 @@ def command(
     temperature: Annotated[float, typer.Option(min=0.0, help="Divides the logits.")] = 0.6,
     top_p: Annotated[float, typer.Option(help="Share of the probability to sample from.")] = 0.95,
     max_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a completion.")] = 512,
-    prompt: Annotated[
-        str, typer.Option(help="How messages become text: chat, r1_zero, raw or FILE.jinja.")
-    ] = "chat",
-    prefill: Annotated[str, typer.Option(help="What every completion begins with.")] = "",
+    prompt: Prompt = None,
+    prefill: Prefill = None,
     kwargs: Keywords = None,
     greedy: Annotated[
         bool, typer.Option("--greedy/--no-greedy", help="Answer once greedily too.")
@@ -82,13 +89,14 @@ def command(
     registry = registry_with(plugins)
     _try_out(config, registry)
     started = time.monotonic()
-    evals = _measure(model, config, registry, prompt, prefill)
+    policy = load_named(model, prompt, prefill)
+    evals = _measure(model, policy, config, registry)
     if json_output:
         document = {
             "schema": 1,
             "model": model,
-            "prompt": prompt,
-            "prefill": prefill,
+            "prompt": policy.prompter.style,
+            "prefill": policy.prompter.prefill,
             "config": config.model_dump(mode="json"),
             "seconds": round(time.monotonic() - started, 3),
             "evals": evals,
@@ -140,21 +148,11 @@ def _try_out(config: EvalConfig, registry: Registry) -> None:
 
 
 def _measure(
-    model: str, config: EvalConfig, registry: Registry, prompt: str, prefill: str
+    model: str, policy: LoadedPolicy, config: EvalConfig, registry: Registry
 ) -> dict[str, dict[str, Any]]:
-    from palestra.recipe.models import resolve_model
-
-    source = resolve_model(model).source
-    import torch
-    from transformers.utils import logging
-
     from palestra.evaluation.evaluate import evaluate, measure
     from palestra.rollout.samplers.transformers import TransformersSampler
-    from palestra.stages.policy import load_model
 
-    logging.disable_progress_bar()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy = load_model(source, prompt, prefill, device)
     sampler = TransformersSampler(policy.model)
     names = one_line(", ".join(item.env for item in config.envs))
     print(

@@ -1,4 +1,4 @@
-"""What several commands read in the same way: ``KEY=VALUE`` and local plugin files."""
+"""What several commands read in the same way: models, ``KEY=VALUE``, local plugin files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from palestra.plugins.registry import Registry
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="tiny, a folder, a hub id, a run, or a stage of it: RUN:STAGE."
+    ),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        help="How messages become text: chat, r1_zero, raw or FILE.jinja.",
+        show_default="the stage's, else chat",
+    ),
+]
+Prefill = Annotated[
+    str | None,
+    typer.Option(help="What every completion begins with.", show_default="the stage's, else none"),
+]
 Files = Annotated[
     list[Path] | None,
     typer.Option("--plugins", metavar="FILE.py", help="Load a local file. May be repeated."),
