@@ -56,7 +56,7 @@ def test_what_a_model_writes_cannot_move_the_cursor(capsys: pytest.CaptureFixtur
     [
         (["chat", "tiny", "--json"], "give the question by --once"),
         (["chat", "tiny", "--top-p", "0", "--once", "a"], "--top-p is above 0"),
-        (["chat", "./nowhere/at/all", "--once", "a"], "cannot load './nowhere/at/all'"),
+        (["chat", "./nowhere/at/all", "--once", "a"], "no model folder at './nowhere/at/all'"),
         (["chat", "tiny", "--prompt", "r1_zerro", "--once", "a"], "Did you mean 'r1_zero'"),
     ],
 )
