@@ -98,7 +98,7 @@ class Server:
                 command, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True
             )
 
-    def wait(self, seconds: float = 180) -> None:
+    def wait(self, seconds: float = 400) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()[-3000:]
