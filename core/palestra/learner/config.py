@@ -1,4 +1,4 @@
-"""The torch optimizer: the `optim` block of a stage."""
+"""The torch optimizer, the `optim` block of a stage; and the `logits` block of distillation."""
 
 from __future__ import annotations
 
@@ -41,3 +41,10 @@ class OptimConfig(ConfigModel):
 
     min_lr_ratio: float = Field(default=0.0, ge=0.0, le=1.0)
     """Where the schedule ends, as a share of `learning_rate`."""
+
+
+class LogitsConfig(ConfigModel):
+    """Distillation of logits: forward KL to the teacher over completion tokens."""
+
+    temperature: float = Field(default=1.0, gt=0.0)
+    """Divides both models' logits; the loss is multiplied by its square."""

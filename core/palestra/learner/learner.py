@@ -72,6 +72,7 @@ class Learner:
         pad: id that fills micro-batches up.
         rescue: where a batch that gave a NaN is saved.
         critic: trained beside the policy; see `PolicyOptimizer.critic`.
+        wrap: makes the module that gives log-probs of a batch's tokens.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Learner:
         pad: int,
         rescue: Path | None = None,
         critic: torch.nn.Module | None = None,
+        wrap: Callable[[PreTrainedModel], Policy] = Policy,
     ) -> None:
         self.config = config
         self.accelerator = accelerator
@@ -98,7 +100,7 @@ class Learner:
         )
         parameters = sum(p.numel() for p in model.parameters())
         self._shared = SharedPrompts(parameters, accelerator.device.type)
-        self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
+        self._policy, self._optimizer = accelerator.prepare(wrap(model), torch_optimizer)
         self._reference = self._frozen_copy() if config.keep_reference else None
         self._critic: CriticLearner | None = None
         if critic is not None:

@@ -28,11 +28,12 @@ def used_models(recipe: Recipe, stage_name: str) -> dict[str, RewardModelBlock]:
 
 
 def _named(recipe: Recipe, stage_name: str) -> list[str]:
-    """Return what a stage's rewards name, reward models or not, without ``model.``."""
+    """Return what a stage's rewards and judges name, reward models or not, without ``model.``."""
     stage = recipe.stages[stage_name]
     mixture = recipe.mixtures.get(str(getattr(stage, "mixture", "")))
     sources = mixture.sources if mixture is not None else ()
     names = [n for source in sources for n in source.rewards if not n.startswith("env.")]
+    names += getattr(getattr(stage, "filters", None), "judges", {})
     return list(dict.fromkeys(name.removeprefix("model.") for name in names))
 
 
