@@ -46,6 +46,9 @@ COMMANDS = {
         "ls, show, rescore, diff",
     ),
     "claims": Entry("palestra.cli.claims", "Ask the paper's claims of the embedded model."),
+    "data": Entry(
+        "palestra.cli.data", "Sets of examples that stages made: read them.", "ls, show, card"
+    ),
     "envs": Entry(
         "palestra.cli.envs",
         "Environments: look at them, play them, check them.",

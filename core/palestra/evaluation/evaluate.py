@@ -105,6 +105,18 @@ def questions(source: Source, config: EvalConfig) -> list[Draw]:
     return draws
 
 
+def asked(env: EvalEnv, config: EvalConfig, registry: Registry) -> list[str]:
+    """Return the prompts of the questions that an evaluation asks of one of its environments."""
+    source = Source(_as_source(env), registry, env.env)
+    return [prompt_of(source, draw) for draw in questions(source, config)]
+
+
+def prompt_of(source: Source, draw: Draw) -> str:
+    """Return all that the policy is shown before its first turn, but for the system's part."""
+    _, info = source.env().reset(seed=draw.env_seed, options={**source.options, **draw.options})
+    return "\n".join(m["content"] for m in info["messages"] if m["role"] != "system")
+
+
 def _as_source(env: EvalEnv) -> SourceConfig:
     return SourceConfig(
         env=env.env,

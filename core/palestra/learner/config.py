@@ -1,4 +1,4 @@
-"""What is trained, and how: a stage's `optim`, and `engine.lora`."""
+"""What is trained, and how: a stage's `optim`, `engine.lora`, and distillation's `logits`."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ class LoRAConfig(ConfigModel):
     target_modules: list[str] | None = None
     """Ends of the names of the linear layers to adapt, such as ``q_proj``; where absent, every one
     but the head."""
+
+
+class LogitsConfig(ConfigModel):
+    """Distillation of logits: forward KL to the teacher over completion tokens."""
+
+    temperature: float = Field(default=1.0, gt=0.0)
+    """Divides both models' logits; the loss is multiplied by its square."""

@@ -73,6 +73,7 @@ class Learner:
         pad: id that fills micro-batches up.
         rescue: where a batch that gave a NaN is saved.
         critic: trained beside the policy; see `PolicyOptimizer.critic`.
+        wrap: makes the module that gives log-probs of a batch's tokens.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Learner:
         pad: int,
         rescue: Path | None = None,
         critic: torch.nn.Module | None = None,
+        wrap: Callable[[PreTrainedModel], Policy] = Policy,
     ) -> None:
         self.config = config
         self.accelerator = accelerator
@@ -102,7 +104,7 @@ class Learner:
         if model.is_gradient_checkpointing:  # it runs layers twice, and a cache would grow twice
             self._shared = SharedPrompts.never()
         self._adapted = lora.has_adapters(model)
-        self._policy, self._optimizer = accelerator.prepare(Policy(model), torch_optimizer)
+        self._policy, self._optimizer = accelerator.prepare(wrap(model), torch_optimizer)
         own_reference = config.keep_reference and not self._adapted
         self._reference = self._frozen_copy() if own_reference else None
         self._critic: CriticLearner | None = None

@@ -82,6 +82,21 @@ class Policy(nn.Module):
         )
         return -loss, exact
 
+    def states(
+        self, ids: Tensor, rows_T: Tensor, columns_T: Tensor, prefix: int = 0
+    ) -> tuple[Tensor, nn.Module]:
+        """Return (T, H) the states that predict each token, and the head that makes logits of them.
+
+        Where logits are more than ``hidden @ head``, the states are the logits themselves.
+        """
+        head = cast("nn.Linear | None", self.model.get_output_embeddings())
+        if self._fused is None:
+            self._fused = self._is_plain(ids, head)
+        if self._fused and head is not None:
+            return self._hidden(self.model.base_model, ids, rows_T, columns_T, prefix), head
+        logits = self.model(input_ids=ids, use_cache=False).logits
+        return logits[rows_T, columns_T - 1], nn.Identity()
+
     def _hidden(
         self, backbone: nn.Module, ids: Tensor, rows_T: Tensor, columns_T: Tensor, prefix: int
     ) -> Tensor:

@@ -15,6 +15,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -69,16 +70,14 @@ def overlap(
         training: the prompts that are trained on.
         ngram: words that an n-gram has; a shorter prompt can only be identical.
     """
-    limit = max(1, int(_PHRASING * len(questions)))
-    phrasing = _recurring((_sentences(q) for q in questions), limit)
+    told = Fingerprint.of(questions, ngram)
     hashes = [prompt_hash(q) for q in questions]
-    grams = [_ngrams(q, ngram, phrasing) for q in questions]
-    telling = {g for own in grams for g in own} - _recurring(grams, limit)
+    grams = [_ngrams(q, ngram, told.phrasing) for q in questions]
     seen_hashes: set[str] = set()
     seen_grams: set[tuple[str, ...]] = set()
     for prompt in training:
         seen_hashes.add(prompt_hash(prompt))
-        seen_grams |= telling & _ngrams(prompt, ngram, phrasing)
+        seen_grams |= told.grams & _ngrams(prompt, ngram, told.phrasing)
     same = [h in seen_hashes for h in hashes]
     shares = [s or not own.isdisjoint(seen_grams) for s, own in zip(same, grams, strict=True)]
     found = same if any(same) else shares
@@ -91,6 +90,35 @@ def overlap(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What gives the questions of an evaluation away: their hashes, and their telling n-grams."""
+
+    ngram: int
+    hashes: frozenset[str]
+    grams: frozenset[tuple[str, ...]]
+    phrasing: frozenset[tuple[str, ...]]
+
+    @classmethod
+    def of(cls, questions: Sequence[str], ngram: int) -> Fingerprint:
+        """Return that of `questions`; what recurs among them is phrasing, as in `overlap`."""
+        limit = max(1, int(_PHRASING * len(questions)))
+        phrasing = _recurring((_sentences(q) for q in questions), limit)
+        grams = [_ngrams(q, ngram, phrasing) for q in questions]
+        return cls(
+            ngram=ngram,
+            hashes=frozenset(map(prompt_hash, questions)),
+            grams=frozenset({g for own in grams for g in own} - _recurring(grams, limit)),
+            phrasing=frozenset(phrasing),
+        )
+
+    def touches(self, text: str) -> bool:
+        """Whether `text` is one of the questions, or shares an n-gram with one."""
+        if prompt_hash(text) in self.hashes:
+            return True
+        return not self.grams.isdisjoint(_ngrams(text, self.ngram, self.phrasing))
+
+
 def _recurring(parts: Iterable[set[T]], limit: int) -> set[T]:
     """Return what stands in more than `limit` of the sets."""
     return {part for part, n in Counter(p for own in parts for p in own).items() if n > limit}
@@ -100,7 +128,7 @@ def _sentences(text: str) -> set[tuple[str, ...]]:
     return {tuple(normalised_words(part)) for part in _SENTENCE.split(text)}
 
 
-def _ngrams(text: str, n: int, phrasing: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+def _ngrams(text: str, n: int, phrasing: AbstractSet[tuple[str, ...]]) -> set[tuple[str, ...]]:
     own = [words for part in _SENTENCE.split(text) if (words := normalised_words(part))]
     words = [word for sentence in own if tuple(sentence) not in phrasing for word in sentence]
     return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}

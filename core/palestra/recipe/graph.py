@@ -137,12 +137,22 @@ class _Check:
             self.gold((*path, "watch", "gold"), stage, stage.watch.gold)
         if isinstance(stage, RejectionSamplingConfig):
             self.rewards((*path, "require"), stage.require)
+            for judge in stage.filters.judges:
+                if judge not in self.reward_models:
+                    where = (*path, "filters", "judges", judge)
+                    self.report(where, _no("reward model", judge, self.reward_models))
+            if stage.filters.decontaminate and not any(s.eval for s in self.recipe.stages.values()):
+                message = "the recipe evaluates nothing: there is no question to keep out"
+                self.report((*path, "filters", "decontaminate"), message)
         if isinstance(stage, SFTConfig):
             for index, item in enumerate(stage.data):
                 self.data((*path, "data", index), item)
             teacher = getattr(stage, "teacher", None)
             if isinstance(teacher, str) and teacher not in (*self.earlier, *ROOTS):
-                self.report((*path, "teacher"), self.no_stage(teacher))
+                self.report((*path, "teacher"), self.no_stage(teacher, ROOTS))
+            elif teacher is not None and not self.writes(str(teacher)):
+                message = f"'{teacher}' trains a reward model, which writes nothing"
+                self.report((*path, "teacher"), message)
         if isinstance(stage, RewardModelConfig):
             for index, item in enumerate(stage.data):
                 if not Path(item.file).is_file():
@@ -160,9 +170,13 @@ class _Check:
             self.report(path, "the recipe has no `student`; name its model, as with `model`")
         elif origin not in (*ROOTS, *self.earlier):
             self.report(path, self.no_stage(origin, ROOTS))
-        elif stage.yields_policy and not getattr(self.earlier.get(origin), "yields_policy", True):
+        elif stage.yields_policy and not self.writes(origin):
             message = f"'{origin}' trains a reward model, which writes nothing. Name it in "
             self.report(path, f"{message}`reward_models`: {{type: neural, from: {origin}}}")
+
+    def writes(self, origin: str) -> bool:
+        """Whether the weights of `origin` are a policy's; those of a reward model write nothing."""
+        return getattr(self.earlier.get(origin), "yields_policy", True)
 
     def no_stage(self, name: str, also: Iterable[str] = ()) -> str:
         if name in self.recipe.stages:

@@ -17,13 +17,13 @@ from palestra.errors import ConfigError, DataError, PalestraError, did_you_mean
 from palestra.grading.isolation import open_env
 from palestra.mixture.audit import Overlap, overlap
 from palestra.mixture.config import SourceConfig
-from palestra.mixture.draw import Draw, make_mixture
-from palestra.mixture.sources import Source
+from palestra.mixture.draw import make_mixture
 from palestra.plugins.registry import Kind, get_registry
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.recipe.document import KeyPath
 from palestra.recipe.reward_models import unusable_models
 from palestra.stages.config import RejectionSamplingConfig, RLConfig, SFTConfig
+from palestra.stages.examples import load_examples
 
 if TYPE_CHECKING:
     from palestra.envs.env import TextEnv
@@ -183,9 +183,14 @@ def audit(recipe: Recipe, names: Sequence[str]) -> list[Overlap]:
 
 
 def _training_prompts(recipe: Recipe, names: Sequence[str]) -> Iterator[str]:
+    from palestra.evaluation.evaluate import prompt_of
+
     registry = get_registry()
     for name in names:
         stage = recipe.stages[name]
+        if isinstance(stage, SFTConfig):
+            yield from _example_prompts(stage, recipe.seed, name)
+            continue
         if isinstance(stage, RLConfig):
             count = stage.steps * stage.prompts_per_step
         elif isinstance(stage, RejectionSamplingConfig):
@@ -198,13 +203,23 @@ def _training_prompts(recipe: Recipe, names: Sequence[str]) -> Iterator[str]:
         step = stage.prompts_per_step if isinstance(stage, RLConfig) else count
         for _ in range(min(count, AUDITED) // step or 1):
             for draw in mixture.draw(step):
-                yield _prompt(mixture.sources[draw.source], draw)
+                yield prompt_of(mixture.sources[draw.source], draw)
+
+
+def _example_prompts(stage: SFTConfig, seed: int, name: str) -> Iterator[str]:
+    """Yield the prompts of a supervised stage's files and environments, every one of them.
+
+    What an earlier stage makes is drawn from that stage's mixture, and audited there.
+    """
+    own = [item for item in stage.data if item.from_stage is None]
+    for example in load_examples(own, {}, get_registry(), seed, f"stages.{name}"):
+        yield "\n".join(m["content"] for m in example.messages if m["role"] != "system")
 
 
 def _evaluation_sets(
     recipe: Recipe, names: Sequence[str]
 ) -> Iterator[tuple[KeyPath, str, list[str]]]:
-    from palestra.evaluation.evaluate import questions
+    from palestra.evaluation.evaluate import asked
 
     seen: set[str] = set()
     for name in names:
@@ -214,16 +229,6 @@ def _evaluation_sets(
         at: KeyPath = ("eval",) if config is recipe.eval else ("stages", name, "eval")
         for i, env in enumerate(config.envs):
             key = f"{env.model_dump_json()} {config.questions} {config.seed}"
-            if key in seen:
-                continue
-            seen.add(key)
-            source = Source(SourceConfig.model_validate(env.model_dump()), get_registry(), env.env)
-            draws = questions(source, config)
-            yield (*at, "envs", i), env.env, [_prompt(source, draw) for draw in draws]
-
-
-def _prompt(source: Source, draw: Draw) -> str:
-    """Return all that the policy is shown before its first turn, but for the system's part."""
-    env = source.env()
-    _, info = env.reset(seed=draw.env_seed, options={**source.options, **draw.options})
-    return "\n".join(m["content"] for m in info["messages"] if m["role"] != "system")
+            if key not in seen:
+                seen.add(key)
+                yield (*at, "envs", i), env.env, asked(env, config, get_registry())

@@ -29,11 +29,12 @@ def used_models(recipe: Recipe, stage_name: str) -> dict[str, RewardModelBlock]:
 
 
 def _named(recipe: Recipe, stage_name: str) -> list[str]:
-    """Return what a stage's rewards and watch name, reward models or not, without ``model.``."""
+    """Return what a stage's rewards, judges and watch name, models or not, without ``model.``."""
     stage = recipe.stages[stage_name]
     mixture = recipe.mixtures.get(str(getattr(stage, "mixture", "")))
     sources = mixture.sources if mixture is not None else ()
     names = [name for source in sources for name in source.rewards]
+    names += getattr(getattr(stage, "filters", None), "judges", {})
     if isinstance(stage, RLConfig) and stage.watch is not None:
         names.append(stage.watch.gold)
     bare = (name.removeprefix("model.") for name in names if not name.startswith("env."))

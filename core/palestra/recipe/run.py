@@ -24,6 +24,7 @@ from palestra.recipe.preflight import audit, try_sources
 from palestra.recipe.progress import Display, make_display
 from palestra.recipe.reward_models import make_reward_models
 from palestra.stages.base import StageContext, StageResult, read_rows
+from palestra.stages.config import DistillConfig
 from palestra.stages.measures import peak_rss_mb
 from palestra.stages.trackers import start_trackers
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from palestra.recipe.config import Recipe
+    from palestra.stages.config import StageConfig
 
 RUNS = Path("runs")
 RESULTS_SCHEMA = 1
@@ -256,6 +258,8 @@ class _Run:
             progress=self.display,
             profile=self.profile,
             steps_before=self._steps_before(name),
+            teacher=self._teacher_of(config),
+            lineage=record.hash,
             reward_models=self.reward_models,
         )
         started = time.monotonic()
@@ -303,6 +307,11 @@ class _Run:
                 f"{self.folder / 'stages'} to make them anew"
             )
         return str(place)
+
+    def _teacher_of(self, config: StageConfig) -> str:
+        if isinstance(config, DistillConfig) and config.logits is not None:
+            return self._weights_of(config.teacher)
+        return ""
 
     def _inside(self, path: str | Path) -> str:
         """Return a path within the run relative to it, so that the folder may be moved."""

@@ -69,6 +69,8 @@ class StageContext:
         progress: whoever watches.
         profile: steps to trace.
         steps_before: steps of the run's earlier stages.
+        teacher: the model folder or hub id of the teacher whose logits are distilled; "" for none.
+        lineage: hash of all that decides what the stage makes.
         reward_models: the run's reward models; the registered ones alone where None.
     """
 
@@ -83,6 +85,8 @@ class StageContext:
     progress: Progress
     profile: int = 0
     steps_before: int = 0
+    teacher: str = ""
+    lineage: str = ""
     reward_models: RewardModels | None = None
 
     @property

@@ -19,12 +19,13 @@ from pydantic import (
 
 from palestra.config import ConfigModel, Difficulty, PluginBlock
 from palestra.evaluation.config import EvalConfig
-from palestra.learner.config import OptimConfig
+from palestra.learner.config import LogitsConfig, OptimConfig
 from palestra.learner.correction import CorrectionConfig
 from palestra.rewards.config import WatchConfig
 from palestra.rewards.seen import Sees
 from palestra.rollout.config import DEFAULT_MAX_TOKENS, RLSamplingConfig, SamplingConfig
 from palestra.splits import Split
+from palestra.stages.filter_config import FilterConfig
 from palestra.stages.preference_config import PreferenceDataConfig
 
 Role = Literal[
@@ -349,7 +350,16 @@ class DistillConfig(SFTConfig):
     """Supervised fine-tuning of a student on what a stronger model wrote."""
 
     teacher: str
-    """Name of the stage whose model wrote the data, for the record."""
+    """Name of the stage whose model wrote the data, or ``base``."""
+
+    logits: LogitsConfig | None = None
+    """Learn the teacher's distribution over every completion token instead of the token alone; the
+    two models must have one tokenizer. R1 distilled text, which is what is done where absent."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What any supervised stage reads, and the teacher where its logits are."""
+        return (*super().inputs, *([self.teacher] if self.logits is not None else []))
 
 
 class RejectionSamplingConfig(StageConfig):
@@ -373,6 +383,13 @@ class RejectionSamplingConfig(StageConfig):
     require: dict[str, float] = Field(default_factory=dict[str, float])
     """Lowest value of each named reward component that a kept completion may have."""
 
+    filters: FilterConfig = Field(default_factory=FilterConfig)
+    """What a kept completion must be besides."""
+
+    layout: str | None = None
+    """How a kept completion is written, as ``"<think>{thinking}</think>{answer}"``: R1's cold start
+    put the thought and its summary into a template. As it was sampled where absent."""
+
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     """How completions are drawn."""
 
@@ -388,6 +405,14 @@ class RejectionSamplingConfig(StageConfig):
         samples = info.data.get("samples")
         if samples is not None and value > samples:
             raise ValueError(f"should be at most `samples`, {samples}, not {value}")
+        return value
+
+    @field_validator("layout")
+    @classmethod
+    def _layout(cls, value: str | None) -> str | None:
+        for part in ("{thinking}", "{answer}") if value is not None else ():
+            if str(value).count(part) != 1:
+                raise ValueError(f"should have {part} once, not {str(value).count(part)} times")
         return value
 
     @field_validator("min_examples")

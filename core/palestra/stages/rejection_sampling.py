@@ -7,17 +7,18 @@ from typing import Any, cast
 
 from palestra.errors import TrainingError
 from palestra.mixture.draw import make_mixture
-from palestra.rewards.format import is_strict
+from palestra.rewards.models import RewardModels
 from palestra.rollout.collect import Collected
 from palestra.rollout.collection import Collection
 from palestra.rollout.play import roll_out_everywhere
-from palestra.rollout.record import language_consistency
 from palestra.rollout.samplers.base import SamplingParams
 from palestra.rollout.trajectory import Group, Trajectory
 from palestra.seeding import rng
 from palestra.stages.base import StageContext, StageResult
 from palestra.stages.config import RejectionSamplingConfig
+from palestra.stages.dataset import DataFacts, version_of, write_dataset
 from palestra.stages.evaluate import evaluate_policy
+from palestra.stages.filters import Filters, Taken, write_layout
 from palestra.stages.gather import gather_groups
 from palestra.stages.policy import load_policy, make_sampler
 
@@ -61,74 +62,91 @@ class RejectionSamplingStage:
             evals = evaluate_policy(context, policy, sampler)
         finally:
             sampler.close()
-        examples = self._choose(groups)
+        taken = Taken()
+        examples = self._choose(groups, taken)
+        sampled = sum(len(group.members) for group in groups)
         file = context.folder / "examples.parquet"
+        about = self._facts(examples, sampled, taken)
         if context.is_main:
-            _write(examples, file)
+            write_dataset(examples, file, about)
         context.accelerator.wait_for_everyone()
         facts = {
-            "sampled": sum(len(group.members) for group in groups),
+            "sampled": sampled,
             "examples": len(examples),
+            "taken": dict(about.taken),
+            "version": about.version,
             "mixture": mixture.report(),
         }
         return StageResult(weights=context.weights, data=file, evals=evals, facts=facts)
 
-    def _choose(self, groups: list[Group]) -> list[dict[str, Any]]:
-        config = self.config
-        chooser = rng(self.context.recipe.seed, "choose", self.context.name)
+    def _choose(self, groups: list[Group], taken: Taken) -> list[dict[str, Any]]:
+        """Return the examples: of each prompt some that every filter leaves, in a seeded order."""
+        context, config = self.context, self.config
+        evaluations = {id(s.eval): s.eval for s in context.recipe.stages.values() if s.eval}
+        filters = Filters(
+            config.filters,
+            config.require,
+            config.layout,
+            context.registry,
+            context.reward_models or RewardModels(context.registry),
+            list(evaluations.values()),
+            f"stages.{context.name}",
+        )
+        good = {id(member) for member in filters.sift(groups, taken)}
+        chooser = rng(context.recipe.seed, "choose", context.name)
         seen: set[tuple[str, str]] = set()
         examples: list[dict[str, Any]] = []
         for group in groups:
-            good = [m for m in group.valid if self._is_good(m)]
+            left = [member for member in group.members if id(member) in good]
             kept = 0
-            for place in chooser.permutation(len(good)):
-                member = good[int(place)]
-                key = (member.prompt_hash, member.text)
-                if kept < config.keep_per_prompt and key not in seen:
+            for place in chooser.permutation(len(left)):
+                member = left[int(place)]
+                key = filters.key(member)
+                if key in seen:
+                    taken.counts["duplicates"] += 1
+                elif kept == config.keep_per_prompt:
+                    taken.counts["keep_per_prompt"] += 1
+                else:
                     seen.add(key)
                     kept += 1
-                    examples.append(_example(member))
+                    examples.append(_example(member, config.layout))
+        sampled = sum(len(group.members) for group in groups)
         if len(examples) < config.min_examples:
             raise TrainingError(
-                f"{self.context.name}: {len(examples)} of {sum(len(g.members) for g in groups)} "
-                f"completions earned {json.dumps(config.require)}; min_examples is "
-                f"{config.min_examples}. Sample more prompts, or require less"
+                f"{context.name}: {len(examples)} of {sampled} completions are left, and "
+                f"min_examples is {config.min_examples}. Taken by {taken}. Sample more prompts, or "
+                "ask for less in `require` and `filters`"
             )
         order = chooser.permutation(len(examples))[: config.max_examples]
+        if over := len(examples) - len(order):
+            taken.counts["max_examples"] = over
         return [examples[int(i)] for i in order]
 
-    def _is_good(self, member: Trajectory) -> bool:
-        measures = {
-            "format": float(is_strict(member.text)),
-            "language_consistency": language_consistency(member),
-            **member.components,
-        }
-        if member.stop_reason == "length":
-            return False
-        return all(
-            (value := measures.get(name)) is not None and value >= least
-            for name, least in self.config.require.items()
+    def _facts(self, examples: list[dict[str, Any]], sampled: int, taken: Taken) -> DataFacts:
+        context, config = self.context, self.config
+        told = {"require", "filters", "layout", "keep_per_prompt", "max_examples", "sampling"}
+        return DataFacts(
+            recipe=context.recipe.name,
+            stage=context.name,
+            seed=context.recipe.seed,
+            model=config.init_from if config.init_from != "base" else context.recipe.model,
+            lineage=context.lineage,
+            version=version_of(examples),
+            sampled=sampled,
+            kept=len(examples),
+            taken=dict(taken.counts),
+            filters=config.model_dump(mode="json", include=told),
         )
 
 
-def _example(member: Trajectory) -> dict[str, Any]:
+def _example(member: Trajectory, layout: str | None) -> dict[str, Any]:
     return {
         "env_id": member.env_id,
         "task_id": member.task_id,
         "prompt_hash": member.prompt_hash,
         "messages": json.dumps([dict(m) for m in member.messages], ensure_ascii=False),
         "prompt": member.messages[-1]["content"],
-        "completion": member.text,
+        "completion": write_layout(layout, member.text),
         "language": member.language,
         "reward": member.reward,
     }
-
-
-def _write(examples: list[dict[str, Any]], file: Any) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pylist(examples), temporary, compression="zstd")
-    temporary.replace(file)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
+from palestra.learner.logprobs import Policy
 from palestra.learner.packing import pack_examples
 from palestra.rollout.prompting import stop_token_ids
 from palestra.seeding import derive_seed, rng
@@ -20,6 +21,9 @@ from palestra.stages.evaluate import evaluate_policy
 from palestra.stages.examples import Example, load_examples
 from palestra.stages.flops import ModelShape, trained
 from palestra.stages.policy import LoadedPolicy, load_trainee, make_sampler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class SFTStage:
@@ -48,7 +52,12 @@ class SFTStage:
             ),
             pad=self.policy.pad,
             rescue=context.folder / "nan-batch.pt",
+            wrap=self.wrap,
         )
+
+    def wrap(self, model: PreTrainedModel) -> Policy:
+        """Return the module that scores completion tokens, by their log-probs."""
+        return Policy(model)
 
     def run(self) -> StageResult:
         """Run all steps, or those that a killed run left."""

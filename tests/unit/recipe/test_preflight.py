@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +79,39 @@ def test_sound_sources_pass_and_the_audit_says_so(tmp_path: Path) -> None:
     try_sources(loaded, ["zero"])
     (found,) = audit(loaded, ["zero"])
     assert (found.questions, found.identical, found.shared) == (10, 0, 0)
+
+
+SFT = """\
+model: tiny
+eval: {{envs: [{{env: math/Dataset-v1, split: test, kwargs: {kwargs}}}], questions: 9}}
+stages:
+  sft:
+    type: sft
+    init_from: base
+    data: [{{file: {data}}}]
+    steps: 1
+    batch_size: 2
+    optim: {{learning_rate: 1.0e-4}}
+"""
+
+
+@pytest.mark.parametrize("place", [0, 7_000])  # behind the first thousands, too
+def test_an_sft_file_that_holds_an_evaluation_question_stops_the_run(
+    tmp_path: Path, place: int
+) -> None:
+    test = [{"question": f"How many are {i} and {i}?", "answer": str(2 * i)} for i in range(9)]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))
+    rows = [{"prompt": f"Say {i}.", "completion": str(i)} for i in range(7_500)]
+    rows[place] = {"prompt": " how many are 4  and 4?", "completion": "8"}
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kwargs = json.dumps({"path": "test.jsonl", "split": "test"})
+    (tmp_path / "own.yaml").write_text(SFT.format(kwargs=kwargs, data="train.jsonl"))
+    loaded = load_recipe(tmp_path / "own.yaml")
+    with pytest.raises(DataError) as error:
+        audit(loaded, ["sft"])
+    (line,) = str(error.value).splitlines()
+    assert re.search(r"own\.yaml:2 .*1 of its 9 questions are training prompts, as 'How many", line)
+    rows[place] = rows[1]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (found,) = audit(load_recipe(tmp_path / "own.yaml"), ["sft"])
+    assert found.identical == 0
