@@ -27,13 +27,13 @@ from palestra.recipe.reward_models import (
 )
 from palestra.stages.config import (
     PROMPTS,
-    DataConfig,
     RejectionSamplingConfig,
     RewardModelConfig,
     RLConfig,
     SFTConfig,
     StageConfig,
 )
+from palestra.stages.data_config import DataConfig
 from palestra.stages.trackers import missing_package
 
 KNOWN_COMPONENTS = ("accuracy", "lenient_accuracy", "format")

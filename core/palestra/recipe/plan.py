@@ -16,12 +16,12 @@ from palestra.recipe.graph import weights_of
 from palestra.recipe.models import ModelRef
 from palestra.rollout.config import SamplingConfig
 from palestra.stages.config import (
-    DataConfig,
     RejectionSamplingConfig,
     RLConfig,
     SFTConfig,
     StageConfig,
 )
+from palestra.stages.data_config import DataConfig
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

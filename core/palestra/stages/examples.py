@@ -14,7 +14,7 @@ from palestra.mixture.config import SourceConfig
 from palestra.mixture.sources import Source
 from palestra.plugins.registry import Registry
 from palestra.seeding import derive_seed, rng
-from palestra.stages.config import DataConfig
+from palestra.stages.data_config import DataConfig
 
 
 @dataclass(frozen=True, slots=True)
