@@ -17,6 +17,7 @@ from palestra.recipe.models import ModelRef
 from palestra.rollout.config import SamplingConfig
 from palestra.stages.config import (
     RejectionSamplingConfig,
+    RewardModelConfig,
     RLConfig,
     SFTConfig,
     StageConfig,
@@ -191,6 +192,8 @@ def _stage_plan(
         work = _sft(recipe, stage)
     elif isinstance(stage, RejectionSamplingConfig):
         work = _rejection_sampling(recipe, stage)
+    elif isinstance(stage, RewardModelConfig):
+        work = _reward_model(recipe, stage)
     else:
         work = _Work(sizes={})
     evaluation, evaluated_tokens = _evaluation(stage, work)
@@ -335,14 +338,45 @@ def _examples(recipe: Recipe, item: DataConfig) -> int | None:
         maker = recipe.stages[item.from_stage]
         if isinstance(maker, RejectionSamplingConfig):
             count = _kept_at_most(maker)
-    elif item.file is not None and item.file.endswith(".jsonl"):
-        file = Path(item.file)
-        if file.stat().st_size <= _LARGEST_COUNTED_FILE:
-            with file.open("rb") as lines:
-                count = sum(1 for line in lines if line.strip())
+    elif item.file is not None:
+        count = _rows(Path(item.file))
     if item.limit is not None:
         count = item.limit if count is None else min(count, item.limit)
     return None if count is None else count * item.repeat
+
+
+def _rows(file: Path) -> int | None:
+    """Return the rows of a .jsonl file; None for another, or one too large to count."""
+    if file.suffix != ".jsonl" or file.stat().st_size > _LARGEST_COUNTED_FILE:
+        return None
+    with file.open("rb") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def _reward_model(recipe: Recipe, stage: RewardModelConfig) -> _Work:
+    counts = [_rows(Path(item.file)) for item in stage.data]
+    limits = [item.limit for item in stage.data]
+    preferences: int | None = _total(
+        [
+            n if n is None or most is None else min(n, most)
+            for n, most in zip(counts, limits, strict=True)
+        ]
+    )
+    updates = stage.steps
+    if updates is None and preferences is not None:
+        updates = ceil((stage.epochs or 1) * (1 - stage.held_out) * preferences / stage.batch_size)
+    sequences = stage.batch_size * (2 if stage.objective == "pairwise" else 1)
+    typical = PROMPT_TOKENS + FILLED * stage.eval_max_tokens
+    return _Work(
+        sizes={
+            "preferences_at_most": preferences,
+            "preferences_per_update": stage.batch_size,
+            "sequences_per_update": sequences,
+            "optimizer_steps": updates,
+        },
+        trained_tokens=None if updates is None else updates * sequences * typical,
+        checkpoints=True,
+    )
 
 
 def _kept_at_most(stage: RejectionSamplingConfig) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -192,3 +193,14 @@ def test_one_that_cannot_be_made_is_said_before_the_run(load):
         ConfigError, match=r"reward_models\.short: reward model 'short': OSError: no"
     ):
         try_sources(recipe, list(recipe.stages))
+
+
+def test_a_network_with_several_labels_is_one_line_before_the_run(load, tmp_path: Path):
+    about = {"model_type": "llama", "architectures": ["LlamaForSequenceClassification"]}
+    about["id2label"] = {"0": "bad", "1": "so-so", "2": "good"}
+    (tmp_path / "rm").mkdir()
+    (tmp_path / "rm" / "config.json").write_text(json.dumps(about))
+    recipe = load(change=("type: near, target: 5", "type: neural, from: rm"))
+    with pytest.raises(ConfigError, match=r"r\.yaml:4 .*rm gives 3 numbers for a text") as said:
+        try_sources(recipe, list(recipe.stages))
+    assert len(str(said.value).splitlines()) == 1

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from tests.unit.rewards.judge_server import JudgeServer
 
 from palestra.envs import Score, Status
-from palestra.errors import ConfigError
+from palestra.errors import ConfigError, TrainingError
 from palestra.plugins.registry import Kind, get_registry
+from palestra.recipe.config import load_recipe
+from palestra.recipe.run import run_recipe
 from palestra.rewards.base import Scored
 from palestra_reward_models.verdicts import Asked, Correctness, NoVerdict, read_verdict
 
@@ -267,3 +269,41 @@ def test_without_a_group_or_a_judge_pairs_have_no_verdict(ask):
     batch = [item(text, group=0) for text in ("a", "aa")]
     scores = ask("broken", batch, name="judge_pairs", retries=0)
     assert all("status 500" in s.reason and not s.status.is_valid for s in scores)
+
+
+# -- in a run -----------------------------------------------------------------------------------
+
+RECIPE = """\
+model: tiny
+engine: {{threads: 1}}
+reward_models: {{judged: {{type: judge, model: {model}, base_url: "{url}", cache: "{cache}", retries: 0}}}}
+mixtures: {{own: {{sources: [{{env: math/Arithmetic-v1, difficulty: 1, rewards: {{judged: 1.0}}}}]}}}}
+stages:
+  zero:
+    type: rl
+    init_from: base
+    mixture: own
+    steps: 1
+    prompts_per_step: 2
+    group_size: 2
+    max_refills: 0
+    sampling: {{max_tokens: 48}}
+    optim: {{learning_rate: 1.0e-4}}
+"""
+
+
+@pytest.mark.slow
+def test_a_run_is_paid_by_a_judge_and_stops_where_it_is_down(server: JudgeServer, tmp_path: Path):
+    def trained(model: str) -> Path:
+        text = RECIPE.format(model=model, url=server.url, cache=tmp_path / "cache")
+        (tmp_path / "r.yaml").write_text(text)
+        return run_recipe(load_recipe(tmp_path / "r.yaml"), output=tmp_path / model)
+
+    (row,) = (trained("honest") / "stages/01-zero/metrics.jsonl").read_text().splitlines()
+    assert json.loads(row)["invalid"] == 0
+    assert "reward/judged" in json.loads(row)
+    with pytest.raises(
+        TrainingError, match=r"graders failed.*answered with status 500: boom"
+    ) as said:
+        trained("broken")
+    assert len(str(said.value).splitlines()) == 1

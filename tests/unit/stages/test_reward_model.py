@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.made_preferences import write_preferences
 from palestra.errors import ConfigError, DataError
 from palestra.recipe.config import load_recipe
 from palestra.recipe.graph import stage_hash
+from palestra.recipe.plan import plan
 from palestra.recipe.run import run_recipe
 from palestra.stages.measures import TIMES
 from palestra.stages.preference_config import PreferenceDataConfig
@@ -116,6 +118,19 @@ def test_the_defaults_are_those_of_r1(home: Path):
         None,
     )
     assert stage.eval is None
+
+
+def test_a_dry_run_counts_preferences_and_updates(home: Path):
+    count = write_preferences(home / "prefs.jsonl", tasks=40)
+    recipe = load_recipe(
+        home / "r.yaml", ["stages.preferences.steps=null", "stages.preferences.batch_size=10"]
+    )
+    (planned,) = plan(recipe, ["preferences"]).stages
+    assert planned.sizes["preferences_at_most"] == count
+    assert planned.sizes["sequences_per_update"] == 20
+    assert planned.sizes["optimizer_steps"] == math.ceil(0.9 * count / 10)
+    assert planned.seconds
+    assert planned.disk_bytes
 
 
 def test_changed_preferences_make_the_model_and_what_it_pays_anew(home: Path):
