@@ -149,6 +149,7 @@ def test_changed_preferences_make_the_model_and_what_it_pays_anew(home: Path):
     ("override", "said"),
     [
         ("stages.general.init_from=preferences", "'preferences' trains a reward model, which writes nothing. Name it in `reward_models`"),
+        ("stages.taught={type: distill, init_from: base, teacher: preferences, steps: 1, batch_size: 1, data: [{env: math/Arithmetic-v1, count: 1}], optim: {learning_rate: 1.0e-4}}", "teacher: 'preferences' trains a reward model, which writes nothing"),
         ("stages.preferences.eval={questions: 1}", "a reward model answers no questions"),
         ("stages.preferences.prefill=<think>", "writes nothing, so it has no `prefill`"),
         ("stages.preferences.data.0.file=no.jsonl", "data.0.file: no file at .*no.jsonl"),
