@@ -14,6 +14,7 @@ import numpy as np
 
 from palestra.envs import SPLITS, Message, Score, SingleTurnEnv, Split, Status, Task, TextEnv
 from palestra.envs.answers import strict_answer
+from palestra.envs.drawn import LastDrawn
 from palestra.envs.together import step_alone
 from palestra.errors import ConfigError, EnvironmentFailed
 from palestra.plugins.registry import get_registry
@@ -48,6 +49,7 @@ class RewordedEnv(SingleTurnEnv):
         self.difficulties = self.source.difficulties
         self.step_timeout_s = self.source.step_timeout_s
         self._reworded: dict[str, list[Task]] = {}
+        self.last_drawn = LastDrawn()  # a draw that fits both splits takes a hundred
 
     def reword(self, task: Task, rng: np.random.Generator) -> Task:
         """Return `task` asked in another way; its messages are free, its metadata is kept."""

@@ -16,9 +16,10 @@ import gymnasium
 import numpy as np
 
 from palestra.envs.answers import lenient_answer, same_answer, strict_answer
+from palestra.envs.drawn import LastDrawn
 from palestra.envs.score import Score, Status
 from palestra.envs.spaces import TextSpace
-from palestra.envs.task import Message, Task
+from palestra.envs.task import Message, Task, checked_task
 from palestra.envs.together import Together, as_score, graded, pending, score_info
 from palestra.errors import ConfigError, EnvironmentFailed, GraderFailed, boundary, did_you_mean
 from palestra.seeding import rng as named_rng
@@ -65,6 +66,7 @@ class TextEnv(gymnasium.Env[str, str]):
     step_timeout_s: float = 30.0  # an environment in a worker process is killed after it
     reward_range: tuple[float, float] | None = None  # its spec's, set where it is made by its id
     default_split: Split = "train"  # the first that its spec declares, set there too
+    last_drawn: LastDrawn | None = None  # where draws are dear: a group gets the task of one
 
     def __init__(self) -> None:
         self.metadata = {"render_modes": []}
@@ -269,15 +271,21 @@ class TextEnv(gymnasium.Env[str, str]):
         self, split: Split, stream: str, number: int, levels: tuple[int, int], language: str | None
     ) -> Task:
         """Redraw until the prompt falls in `split`, and the language is the one asked for."""
+        key = (split, stream, number, levels, language)
+        if self.last_drawn is not None and (kept := self.last_drawn.get(key)) is not None:
+            return kept
         generator = named_rng(number, self.env_id, stream)
         for _ in range(MAX_REDRAWS):
             level = int(generator.integers(levels[0], levels[1] + 1))
-            task = _checked(self.sample(generator, level), "sample()")
+            task = checked_task(self.sample(generator, level), "sample()")
             if split_of(task.prompt_hash) == split and language in (None, task.language):
                 low, high = levels
                 id_ = f"{split}/{stream}{number}@{low}" + (f"-{high}" if high != low else "")
                 id_ += f".{language}" if language else ""
-                return replace(task, id=id_, metadata={"difficulty": level, **task.metadata})
+                task = replace(task, id=id_, metadata={"difficulty": level, **task.metadata})
+                if self.last_drawn is not None:
+                    self.last_drawn.keep(key, task)
+                return task
         raise EnvironmentFailed(
             f"{self.env_id or type(self).__name__}: {MAX_REDRAWS} draws gave no task of split "
             f"'{split}'" + (f" in language '{language}'" if language else "") + ". "
@@ -298,7 +306,7 @@ class TextEnv(gymnasium.Env[str, str]):
             if stream == "i"
             else int(named_rng(number, self.env_id, split).integers(len(listed)))
         )
-        task = _checked(listed[index], f"task {index} of split '{split}'")
+        task = checked_task(listed[index], f"task {index} of split '{split}'")
         suffix = f".{language}" if language else ""  # the index is one among its language's
         return task if task.id else replace(task, id=f"{split}/i{index}{suffix}")
 
@@ -322,16 +330,6 @@ class TextEnv(gymnasium.Env[str, str]):
             "difficulty": self.task.metadata.get("difficulty"),
             "stop_reason": stop_reason,
         }
-
-
-def _checked(task: object, what: str) -> Task:
-    """Return `task` if it is one, with a question that a policy can answer."""
-    if not isinstance(task, Task):
-        raise TypeError(f"{what} is a {type(task).__name__}, and should be a Task")
-    messages = task.messages
-    if not messages or not messages[-1]["content"].strip():
-        raise ValueError(f"{what} has no prompt: give Task(prompt=...) the question")
-    return task
 
 
 def _check_range(score: Score, reward_range: tuple[float, float]) -> None:

@@ -50,3 +50,22 @@ class Task:
     def prompt_hash(self) -> str:
         """16 hex digits that name the content of the prompt, whatever its white space and width."""
         return prompt_hash("\n".join(m["content"] for m in self.messages))
+
+
+def checked_task(task: object, what: str) -> Task:
+    """Return `task` if it is one, with a question that a policy can answer.
+
+    Args:
+        task: what an author's code returned.
+        what: what that code is called.
+
+    Raises:
+        TypeError: it is something else.
+        ValueError: it asks nothing.
+    """
+    if not isinstance(task, Task):
+        raise TypeError(f"{what} is a {type(task).__name__}, and should be a Task")
+    messages = task.messages
+    if not messages or not messages[-1]["content"].strip():
+        raise ValueError(f"{what} has no prompt: give Task(prompt=...) the question")
+    return task

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from palestra.envs import SPLITS
+from palestra.envs import SPLITS, Task
+from palestra.envs.drawn import KEPT
 from palestra.errors import ConfigError, NotFound
 from palestra_language.consistency import ASKED, ConsistencyEnv
 
@@ -92,3 +95,28 @@ def test_questions_of_a_file_stay_a_list(tmp_path: Path):
 def test_a_wrong_argument_is_one_clear_line(kwargs: dict[str, object], error: type, said: str):
     with pytest.raises(error, match=said):
         made(**kwargs)
+
+
+def test_a_group_resets_to_the_task_of_one_draw() -> None:
+    drawn: list[int] = []
+
+    class Counted(ConsistencyEnv):
+        def sample(self, rng: np.random.Generator, difficulty: int) -> Task:
+            drawn.append(difficulty)
+            return super().sample(rng, difficulty)
+
+    env = Counted(languages=["en", "zh"])
+    options = {"split": "test", "index": 3}
+    first, info = env.reset(options=options)
+    assert env.task is not None
+    draws = len(drawn)
+    env.task.metadata["noted"] = "by a grader"
+    other = copy.copy(env)
+    assert other.reset(options=options) == (first, info)
+    assert len(drawn) == draws
+    assert other.task is not None
+    assert "noted" not in other.task.metadata
+    for index in range(2 * KEPT):  # so many others that the first is forgotten
+        other.reset(options={"split": "train", "index": index})
+    assert env.reset(options=options) == (first, info)
+    assert len(drawn) > 2 * KEPT + draws
