@@ -7,12 +7,15 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from accelerate.commands.config.config_args import load_config_from_file
+from safetensors.torch import load_file
 
 import palestra
 from palestra.stages.measures import TIMES
@@ -25,20 +28,37 @@ LAUNCH = Path(palestra.__file__).parent / "launch"
 ZERO = (str(CUT), "--until", "examples", "--set", "stages.zero.steps=4")
 
 
-def run(
-    folder: Path, processes: int, recipe: Sequence[str] = ZERO, last: str = "02-zero"
-) -> dict[str, list[dict[str, Any]]]:
-    """Run a recipe (the cut one's first stages), and return the rows of its stage `last`."""
+SPREAD = {
+    "ddp": {},
+    "fsdp2": {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    },
+}
+REFUSED = {"fsdp1": {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}}
+
+
+def start(
+    folder: Path, processes: int, recipe: Sequence[str] = ZERO, spread: str = "ddp"
+) -> list[subprocess.Popen[str]]:
+    """Start a run of a recipe (the cut one's first stages) by so many processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     world = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    world |= {"ACCELERATE_USE_CPU": "true", **(SPREAD | REFUSED)[spread]}
     command = [sys.executable, "-m", "palestra.cli.main", "run", *recipe, "--output", str(folder)]
     running = []
     for rank in range(processes):
-        own = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank), "ACCELERATE_USE_CPU": "true"}
-        env = {**os.environ, "OMP_NUM_THREADS": "1", **(own if processes > 1 else {})}
+        own = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", **own}
         running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+    return running
+
+
+def finish(running: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait for all processes, and require that they end well."""
     try:
         for process in running:
             _, err = process.communicate(timeout=300)
@@ -46,12 +66,28 @@ def run(
     finally:
         for process in running:
             process.kill()
+
+
+def rows(folder: Path, last: str = "02-zero") -> dict[str, list[dict[str, Any]]]:
+    """Return what a stage of a run has measured."""
     stage = folder / "stages" / last
     return {
         name: [json.loads(line) for line in (stage / name).read_text().splitlines()]
         for name in ("metrics.jsonl", "evals.jsonl")
         if (stage / name).is_file()
     }
+
+
+def run(
+    folder: Path,
+    processes: int,
+    recipe: Sequence[str] = ZERO,
+    last: str = "02-zero",
+    spread: str = "ddp",
+) -> dict[str, list[dict[str, Any]]]:
+    """Run a recipe to its end, and return the rows of its stage `last`."""
+    finish(start(folder, processes, recipe, spread))
+    return rows(folder, last)
 
 
 def numbers(value: Any, path: str = "") -> dict[str, float]:
@@ -73,11 +109,44 @@ def assert_alike(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert not wrong
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What one process measures in the cut recipe."""
+    return run(tmp_path_factory.mktemp("alone") / "run", 1)
+
+
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tmp_path: Path):
-    one, two = run(tmp_path / "one", 1), run(tmp_path / "two", 2)
-    assert len(one["metrics.jsonl"]) == 4
-    assert_alike(one, two)
+@pytest.mark.parametrize("spread", SPREAD)
+def test_two_processes_measure_what_one_does(spread: str, alone: dict[str, Any], tmp_path: Path):
+    assert len(alone["metrics.jsonl"]) == 4
+    assert_alike(alone, run(tmp_path / "two", 2, spread=spread))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spread", "again"), [("ddp", 1), ("fsdp2", 1), ("fsdp2", 3)])
+def test_a_killed_process_ends_the_others_and_any_number_goes_on(
+    spread: str, again: int, alone: dict[str, Any], tmp_path: Path
+):
+    folder = tmp_path / "run"
+    running = start(folder, 2, (*ZERO, "--set", "stages.zero.save_steps=1"), spread)
+    try:
+        saved = folder / "stages/02-zero/checkpoints/step-000002"
+        while not saved.is_dir() and running[0].poll() is None:
+            time.sleep(0.05)
+        running[1].kill()
+        died = time.monotonic()
+        _, err = running[0].communicate(timeout=60)
+        assert time.monotonic() - died < 60
+    finally:
+        for process in running:
+            process.kill()
+    assert running[0].returncode == 1
+    assert "one of the run's 2 processes is gone" in err
+    assert "--resume" in err
+    assert "Traceback" not in err
+    assert len(rows(folder)["metrics.jsonl"]) < 4
+    resumed = (*ZERO, "--set", "stages.zero.save_steps=1", "--resume")
+    assert_alike(alone, run(folder, again, resumed, spread="fsdp2"))
 
 
 REWARDED = """\
@@ -93,7 +162,7 @@ stages:
     steps: 3
     batch_size: 31
     held_out: 0.2
-    optim: {learning_rate: 1.0e-3}
+    optim: {learning_rate: 1.0e-3, eps: 1.0e-4}
   general:
     type: rl
     init_from: base
@@ -108,11 +177,12 @@ stages:
 
 
 @pytest.mark.slow
-def test_two_processes_train_a_reward_model_and_watch_it_as_one_does(tmp_path: Path):
+@pytest.mark.parametrize("spread", SPREAD)
+def test_two_processes_train_a_reward_model_and_watch_it_as_one_does(spread: str, tmp_path: Path):
     write_preferences(tmp_path / "prefs.jsonl", tasks=100)
     (tmp_path / "r.yaml").write_text(REWARDED)
     recipe = (str(tmp_path / "r.yaml"),)
-    one, two = (run(tmp_path / f"by-{n}", n, recipe, "02-general") for n in (1, 2))
+    one, two = (run(tmp_path / f"by-{n}", n, recipe, "02-general", spread) for n in (1, 2))
     assert_alike(one, two)
     trained = [tmp_path / f"by-{n}/stages/01-preferences/metrics.jsonl" for n in (1, 2)]
     one, two = ({"rows": [*map(json.loads, f.read_text().splitlines())]} for f in trained)
@@ -125,3 +195,90 @@ def test_accelerate_loads_every_configuration_that_ships(file: Path):
     config = load_config_from_file(str(file))
     assert config.num_processes >= 1
     assert "tested" in file.read_text().splitlines()[0]
+
+
+SHORT = """\
+model: tiny
+student: tiny-student
+engine: {threads: 1, token_budget: 512}
+mixtures: {zero: {sources: [{env: logic/Ordering-v1, difficulty: 1, rewards: {accuracy: 1.0}}]}}
+eval: {envs: [{env: logic/Ordering-v1, difficulty: 1}], questions: 6, samples: 2, max_tokens: 32}
+stages:
+  zero:
+    type: rl
+    init_from: base
+    mixture: zero
+    steps: 3
+    prompts_per_step: 3
+    group_size: 4
+    sampling: {max_tokens: 32}
+    optimizer: {type: grpo, kl: 0.05}
+    reference_every: 2
+    optim: {learning_rate: 1.0e-3, eps: 1.0e-4}
+  copied:
+    type: distill
+    init_from: base
+    teacher: zero
+    logits: {temperature: 2.0}
+    data: [{env: general/Instructions-v1, count: 7}]
+    steps: 2
+    batch_size: 5
+    optim: {learning_rate: 1.0e-3, eps: 1.0e-4}
+"""
+VARIANTS = {
+    "a reference, and logits distilled": (),
+    "a critic": (
+        "--set",
+        "stages.zero.optimizer={type: ppo, critic: {from: policy}, kl: 0.05}",
+        "--set",
+        "stages.zero.reference_every=0",
+        "--only",
+        "zero",
+    ),
+    "adapters": ("--set", "engine.lora={rank: 4}", "--set", "stages.zero.reference_every=0"),
+    "adapters and a critic": (
+        "--set",
+        "engine.lora={rank: 4}",
+        "--set",
+        "stages.zero.optimizer={type: ppo, critic: {from: policy}}",
+        "--set",
+        "stages.zero.reference_every=0",
+        "--only",
+        "zero",
+    ),
+    "checkpointed layers": ("--set", "engine.gradient_checkpointing=true"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_sharded_over_two_processes_all_trains_as_on_one(variant: str, tmp_path: Path):
+    (tmp_path / "r.yaml").write_text(SHORT)
+    recipe = (str(tmp_path / "r.yaml"), *VARIANTS[variant])
+    one = run(tmp_path / "one", 1, recipe, "01-zero")
+    two = run(tmp_path / "two", 2, recipe, "01-zero", "fsdp2")
+    assert len(one["metrics.jsonl"]) == 3
+    assert_alike(one, two)
+    if "--only" not in recipe:
+        assert_alike(*(rows(tmp_path / name, "02-copied") for name in ("one", "two")))
+    weights = [
+        load_file(next(p.glob("stages/01-zero/checkpoints/*3/model/*.safetensors")))
+        for p in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    for name, tensor in weights[0].items():
+        torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_first_version_of_fsdp_is_refused(tmp_path: Path):
+    running = start(tmp_path / "run", 2, spread="fsdp1")
+    try:
+        for process in running:
+            _, err = process.communicate(timeout=120)
+            assert process.returncode == 2
+            assert "fsdp_version: 2" in err or "process" in err
+            assert "Traceback" not in err
+    finally:
+        for process in running:
+            process.kill()

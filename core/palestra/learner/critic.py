@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +10,16 @@ from torch import Tensor, nn
 
 from palestra.errors import ConfigError
 from palestra.learner.logprobs import padded
-from palestra.learner.packing import deal, micro_batches
+from palestra.learner.packing import own_micro_batches
+from palestra.learner.sharding import (
+    clip_gradient,
+    is_sharding,
+    load_optimizer_state,
+    load_state,
+    optimizer_state,
+    prepare,
+    whole_state,
+)
 from palestra.optimizers.batch import Batch
 
 if TYPE_CHECKING:
@@ -50,7 +58,7 @@ class CriticLearner:
                 "its own. Use bf16 or fp32 with an optimizer that has a critic"
             )
         self.accelerator, self.optim = accelerator, optim
-        self._token_budget, self._pad = token_budget, pad
+        self._budget, self._pad = token_budget, pad
         torch_optimizer = torch.optim.AdamW(
             critic.parameters(),
             lr=optim.learning_rate,
@@ -58,7 +66,7 @@ class CriticLearner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        prepared: Any = accelerator.prepare(critic.to(accelerator.device), torch_optimizer)
+        prepared = prepare(accelerator, critic.to(accelerator.device), torch_optimizer)
         self.module: nn.Module = prepared[0]
         self._optimizer: Any = prepared[1]
 
@@ -74,20 +82,22 @@ class CriticLearner:
     def annotate(self, rollout: Batch) -> Tensor:
         """Return (T,) values of a whole rollout; every process computes its share."""
         lengths = [len(ids) for ids in rollout.token_ids]
-        mine = deal(lengths, self.accelerator.num_processes)[self.accelerator.process_index]
         ends = rollout.lengths_S.cumsum(0).tolist()
         out_T = torch.zeros(len(rollout.sequence_T))
         bare = self.accelerator.unwrap_model(self.module)
         bare.eval()
-        for micro in micro_batches([lengths[r] for r in mine], self._token_budget):
-            rows = [mine[i] for i in micro]
-            own = rollout.select(rows)
+        for rows in own_micro_batches(lengths, self._budget, self.accelerator):
+            if not rows and not is_sharding(self.accelerator):
+                continue
+            own = rollout.select(rows or [0])  # run along, and forget it
             tokens = [
                 t
                 for row, length in zip(rows, own.lengths_S.tolist(), strict=True)
                 for t in range(ends[row] - length, ends[row])
             ]
-            out_T[torch.tensor(tokens)] = self._values(bare, own).cpu()
+            values = self._values(bare, own)
+            if rows:
+                out_T[torch.tensor(tokens)] = values.cpu()
         bare.train()
         if self.accelerator.num_processes > 1:
             shared = self.accelerator.reduce(out_T.to(self.accelerator.device), "sum")
@@ -96,8 +106,8 @@ class CriticLearner:
 
     def clip_gradient(self) -> float:
         """Clip the gradient to its norm, and return the norm that it had."""
-        norm = self.accelerator.clip_grad_norm_(self.module.parameters(), self.optim.max_grad_norm)
-        return float(norm) if norm is not None else math.nan
+        most = self.optim.max_grad_norm
+        return clip_gradient(self.accelerator, self.module, self._optimizer, most)
 
     def step(self, share: float) -> None:
         """Take one optimizer step, at a `share` of the peak learning rate."""
@@ -110,14 +120,18 @@ class CriticLearner:
         """Forget the gradient."""
         self._optimizer.zero_grad()
 
-    def save(self, folder: Path) -> None:
-        """Write ``critic.pt`` into `folder`."""
+    def state(self, keep: bool) -> dict[str, Any]:
+        """Return what a checkpoint holds; every process has to ask, and gets it where it keeps it.
+
+        Args:
+            keep: whether this process wants it.
+        """
         bare = self.accelerator.unwrap_model(self.module)
-        state = {"critic": bare.state_dict(), "optimizer": self._optimizer.state_dict()}
-        torch.save(state, folder / FILE)
+        optimizer = optimizer_state(self.module, self._optimizer)
+        return {"critic": whole_state(bare, keep), "optimizer": optimizer}
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Go on from the checkpoint in `folder`."""
         state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
-        self.accelerator.unwrap_model(self.module).load_state_dict(state["critic"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        load_state(self.accelerator.unwrap_model(self.module), state["critic"])
+        load_optimizer_state(self.module, self._optimizer, state["optimizer"])

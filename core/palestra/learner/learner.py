@@ -20,16 +20,31 @@ from torch import Tensor
 
 from palestra.errors import CheckpointError, TrainingError
 from palestra.learner import lora
+from palestra.learner.critic import FILE as CRITIC_FILE
 from palestra.learner.critic import CriticLearner
 from palestra.learner.logprobs import Policy, padded
-from palestra.learner.packing import deal
+from palestra.learner.packing import deal, in_step
 from palestra.learner.prompts import SharedPrompts
+from palestra.learner.sharding import (
+    clip_gradient,
+    frozen,
+    gathered,
+    is_sharding,
+    load_optimizer_state,
+    load_state,
+    load_weights,
+    optimizer_state,
+    prepare,
+    whole_state,
+    whole_tensors,
+)
+from palestra.learner.snapshot import Snapshot
 from palestra.optimizers.base import Loss, Outputs
 from palestra.optimizers.batch import Batch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from palestra.learner.config import OptimConfig
 
@@ -99,14 +114,14 @@ class Learner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        parameters = sum(p.numel() for p in model.parameters())
-        self._shared = SharedPrompts(parameters, accelerator.device.type)
-        if model.is_gradient_checkpointing:  # it runs layers twice, and a cache would grow twice
-            self._shared = SharedPrompts.never()
+        self._sharded = is_sharding(accelerator)
+        self._shared = _sharing(model, accelerator)
         self._adapted = lora.has_adapters(model)
-        self._policy, self._optimizer = accelerator.prepare(wrap(model), torch_optimizer)
+        wrapped = wrap(model)
         own_reference = config.keep_reference and not self._adapted
-        self._reference = self._frozen_copy() if own_reference else None
+        copied = copy.deepcopy(wrapped) if own_reference else None
+        self._policy, self._optimizer = prepare(accelerator, wrapped, torch_optimizer)
+        self._reference = frozen(accelerator, copied) if copied is not None else None
         self._critic: CriticLearner | None = None
         if critic is not None:
             rate = config.critic_learning_rate or optim.learning_rate
@@ -144,15 +159,15 @@ class Learner:
 
     @torch.no_grad()
     def _logprobs(self, module: torch.nn.Module, rollout: Batch) -> Tensor:
-        hands = deal([len(ids) for ids in rollout.token_ids], self.accelerator.num_processes)
-        rows = hands[self.accelerator.process_index]
         starts = torch.cumsum(rollout.lengths_S, 0) - rollout.lengths_S
         out = torch.zeros(len(rollout.sequence_T))
         bare = self.accelerator.unwrap_model(module)
         training = bare.training
         bare.eval()  # as the sampler did: without dropout
-        for micro in self._micro_batches(rollout, rows):
-            own = rollout.select(micro)
+        for micro in self._dealt(rollout, list(range(len(rollout)))):
+            if not micro and not self._sharded:
+                continue
+            own = rollout.select(micro or [0])  # run along, and forget it
             now, _ = bare(
                 *padded(own, self._pad, self.accelerator.device),
                 self.config.temperature,
@@ -171,8 +186,12 @@ class Learner:
             out = cast("Tensor", shared).cpu()
         return out
 
-    def _micro_batches(self, batch: Batch, rows: list[int]) -> list[list[int]]:
-        return self._shared.micro_batches(batch, rows, self.config.token_budget)
+    def _dealt(self, batch: Batch, rows: list[int]) -> list[list[int]]:
+        """Return this process's micro-batches of `rows`; empty ones where it has to run along."""
+        hands = deal([len(batch.token_ids[r]) for r in rows], self.accelerator.num_processes)
+        budget = self.config.token_budget
+        shares = [self._shared.micro_batches(batch, [rows[i] for i in h], budget) for h in hands]
+        return in_step(shares, self.accelerator.process_index)
 
     # -- one update -----------------------------------------------------------------------------
 
@@ -191,15 +210,15 @@ class Learner:
         sums = _Sums()
         for number, rows in enumerate(micros):
             with ExitStack() as gathering:
-                if number < len(micros) - 1:
+                # Whole gradients until the last one would undo what sharding saves.
+                if number < len(micros) - 1 and not self._sharded:
                     for module in (self._policy, *([self._critic.module] if self._critic else [])):
                         gathering.enter_context(self.accelerator.no_sync(module))
                 self._backward(batch, rows, loss, sums)
-        grad_norm = self.accelerator.clip_grad_norm_(
-            self._policy.parameters(), self.config.optim.max_grad_norm
-        )
         metrics = sums.reduced(self.accelerator, batch)
-        metrics["grad_norm"] = float(grad_norm) if grad_norm is not None else math.nan
+        metrics["grad_norm"] = clip_gradient(
+            self.accelerator, self._policy, self._optimizer, self.config.optim.max_grad_norm
+        )
         if self._critic is not None:
             metrics["critic_grad_norm"] = self._critic.clip_gradient()
         self._require_finite(metrics, batch)
@@ -214,22 +233,25 @@ class Learner:
         self.updates += 1
         every = self.config.reference_every
         if self._reference is not None and every and self.updates % every == 0:
-            self._reference = self._frozen_copy()
+            self._refresh(self._reference)
         return metrics
 
+    @torch.no_grad()
+    def _refresh(self, reference: torch.nn.Module) -> None:
+        policy = self.accelerator.unwrap_model(self._policy)
+        pairs = zip(reference.state_dict().values(), policy.state_dict().values(), strict=True)
+        for theirs, ours in pairs:
+            theirs.copy_(ours)
+
     def _my_share(self, batch: Batch) -> list[list[int]]:
-        """Return this process's micro-batches: as many as any other's, with empty ones last."""
+        """Return this process's micro-batches, without the sequences that teach nothing."""
         rows = list(range(len(batch)))
         if self.config.skip_zero_advantage and "advantages" in batch.fields:
             weight = torch.zeros(len(batch)).index_add(
                 0, batch.sequence_T, batch["advantages"].abs().float()
             )
             rows = [r for r in rows if weight[r] > 0]
-        hands = deal([len(batch.token_ids[r]) for r in rows], self.accelerator.num_processes)
-        shares = [self._micro_batches(batch, [rows[i] for i in hand]) for hand in hands]
-        most = max(1, *(len(share) for share in shares)) if len(shares) > 1 else len(shares[0])
-        mine = shares[self.accelerator.process_index]
-        return mine + [[] for _ in range(max(most, 1) - len(mine))]
+        return self._dealt(batch, rows)
 
     def _backward(self, batch: Batch, rows: list[int], loss: LossFunction, sums: _Sums) -> None:
         empty = not rows  # another process has one more micro-batch: run along, add nothing
@@ -277,62 +299,70 @@ class Learner:
     # -- weights and state ----------------------------------------------------------------------
 
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the policy's weights under their Hugging Face names, tied heads included."""
-        yield from lora.merged(self.model) if self._adapted else self.model.state_dict().items()
+        """Yield the policy's weights under their Hugging Face names, tied heads included.
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write ``model/`` (a Hugging Face folder), ``learner.pt`` and any critic into `folder`."""
+        Each is whole: where they are spread over processes, all have to walk through them.
+        """
+        yield from whole_tensors(
+            lora.merged(self.model) if self._adapted else self.model.state_dict().items()
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return what a checkpoint holds, to be written before the next update.
+
+        Every process has to ask; the main one is given it, the others may be given less.
+        """
+        keep = self.accelerator.is_main_process
+        weights = None
         if self._adapted:
-            lora.save_merged(self.model, folder / "model")
-        else:
-            self.model.save_pretrained(folder / "model")
-        tokenizer.save_pretrained(folder / "model")
-        torch.save(self._state(), folder / "learner.pt")
+            weights = gathered(lora.merged(self.model), keep)
+        elif self._sharded:
+            weights = whole_state(self.model, keep)
+        reference, adapters = self._reference, None
+        if self._adapted:
+            adapters = gathered(lora.adapter_state(self.model).items(), keep)
+        state = {
+            "optimizer": optimizer_state(self._policy, self._optimizer),
+            "updates": self.updates,
+            "reference": whole_state(reference, keep) if reference is not None else None,
+            "adapters": adapters,
+        }
+        files = {"learner.pt": state}
         if self._critic is not None:
-            self._critic.save(folder)
+            files[CRITIC_FILE] = self._critic.state(keep)
+        return Snapshot(model=self.model, weights=weights, files=files)
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote; the weights too.
+        """Go on from a checkpoint in `folder`; the weights too.
 
         Raises:
             CheckpointError: the weights are not all there, or not of this model.
         """
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
         if self._adapted:
-            lora.load_adapter_state(self.model, state["adapters"])
+            if state["adapters"].keys() != lora.adapter_state(self.model).keys():
+                raise CheckpointError(f"{folder}: its adapters are of other layers than this run's")
+            load_state(self.model, state["adapters"], strict=False)
         else:
-            self._load_weights(folder)
-        self._optimizer.load_state_dict(state["optimizer"])
+            load_weights(self.model, folder / "model")
+        load_optimizer_state(self._policy, self._optimizer, state["optimizer"])
         self.updates = int(state["updates"])
         if state["reference"] is not None and self._reference is not None:
-            self._reference.load_state_dict(state["reference"])
+            load_state(self._reference, state["reference"])
         if self._critic is not None:
             self._critic.load(folder)
 
-    def _load_weights(self, folder: Path) -> None:
-        # The model's own loader knows shards, and weights that are stored in another form.
-        loaded: Any = type(self.model).from_pretrained(
-            folder / "model", dtype=self.model.dtype, output_loading_info=True
-        )
-        stored, report = loaded
-        for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-            if report[problem]:
-                names = ", ".join(sorted(map(str, report[problem]))[:3])
-                raise CheckpointError(f"{folder / 'model'}: {problem.replace('_', ' ')}: {names}")
-        self.model.load_state_dict(stored.state_dict())
 
-    def _state(self) -> dict[str, Any]:
-        reference = self._reference.state_dict() if self._reference is not None else None
-        return {
-            "optimizer": self._optimizer.state_dict(),
-            "updates": self.updates,
-            "reference": reference,
-            "adapters": lora.adapter_state(self.model) if self._adapted else None,
-        }
+def _sharing(model: PreTrainedModel, accelerator: Accelerator) -> SharedPrompts:
+    """Return which prompts are run once: none where that would part processes, or keep twice.
 
-    def _frozen_copy(self) -> Policy:
-        frozen = copy.deepcopy(self.accelerator.unwrap_model(self._policy))
-        return frozen.eval().requires_grad_(False)
+    Checkpointed layers run twice, so a cache would grow twice; and a second call of a sharded
+    model's layers wants all processes, of which another may have no prompt to share.
+    """
+    if model.is_gradient_checkpointing or is_sharding(accelerator):
+        return SharedPrompts(math.inf)
+    parameters = sum(p.numel() for p in model.parameters())
+    return SharedPrompts.where_it_pays(parameters, accelerator.device.type)
 
 
 class _Sums:

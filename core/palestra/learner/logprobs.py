@@ -59,23 +59,17 @@ class Policy(nn.Module):
                 are run once, where the model allows it.
         """
         targets = ids[rows_T, columns_T]
-        head = cast("nn.Linear | None", self.model.get_output_embeddings())
-        backbone = self.model.base_model
-        if self._fused is None:
-            self._fused = self._is_plain(ids, head)
-        if not self._fused or head is None:
-            logits_T = self.model(input_ids=ids, use_cache=False).logits[rows_T, columns_T - 1]
-            all_T = (logits_T.float() / temperature).log_softmax(-1)
-            chosen = all_T.gather(-1, targets[:, None]).squeeze(-1)
-            return chosen, -(all_T.exp() * all_T).sum(-1) if entropy else None
-        hidden_T = self._hidden(backbone, ids, rows_T, columns_T, prefix) / temperature
+        states_T, head = self.states(ids, rows_T, columns_T, prefix)
+        are_logits = isinstance(head, nn.Identity)
         exact = None
-        if entropy:
-            all_T = head(hidden_T).float().log_softmax(-1)
-            exact = -(all_T.exp() * all_T).sum(-1)
+        if entropy or are_logits:
+            all_T = (head(states_T).float() / temperature).log_softmax(-1)
+            exact = -(all_T.exp() * all_T).sum(-1) if entropy else None
+            if are_logits:
+                return all_T.gather(-1, targets[:, None]).squeeze(-1), exact
         loss = linear_cross_entropy(
-            hidden_T,
-            head.weight,
+            states_T / temperature,
+            cast("Tensor", head.weight),
             targets,
             reduction="none",
             options=LinearCrossEntropyOptions(),

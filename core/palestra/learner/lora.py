@@ -17,8 +17,6 @@ from torch import Tensor
 from palestra.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedModel
 
     from palestra.learner.config import LoRAConfig
@@ -38,13 +36,12 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int) -> None:
         raise ConfigError("engine.lora needs peft. Run: pip install 'palestra[lora]'") from exc
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        targets: Any = config.target_modules or "all-linear"
         try:
             inject_adapter_in_model(
                 LoraConfig(
                     r=config.rank,
                     lora_alpha=cast("Any", config.alpha),
-                    target_modules=_linear_layers(model) if targets == "all-linear" else targets,
+                    target_modules=config.target_modules or _linear_layers(model),
                 ),
                 model,
             )
@@ -99,22 +96,6 @@ def merged(model: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
 def adapter_state(model: torch.nn.Module) -> dict[str, Tensor]:
     """Return the adapters' weights."""
     return {name: tensor for name, tensor in model.state_dict().items() if ".lora_" in name}
-
-
-def load_adapter_state(model: torch.nn.Module, state: dict[str, Tensor]) -> None:
-    """Put adapters' weights back that `adapter_state` returned."""
-    own = adapter_state(model)
-    if own.keys() != state.keys():
-        raise ValueError("the adapters are of other layers than those that were saved")
-    model.load_state_dict(state, strict=False)
-
-
-def save_merged(model: PreTrainedModel, folder: Path) -> None:
-    """Write a plain Hugging Face folder, as if there had never been adapters."""
-    with torch.device("meta"):
-        plain = type(model)(model.config)
-    plain.generation_config = model.generation_config
-    plain.save_pretrained(folder, state_dict=dict(merged(model)))
 
 
 def _layers(model: torch.nn.Module) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from palestra.optimizers.batch import Batch, Totals
 from palestra.rollout.trajectory import Group
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def pack(groups: Sequence[Group]) -> Batch:
@@ -86,6 +90,30 @@ def micro_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
         else:
             out.append([i])
     return out
+
+
+def in_step(shares: Sequence[list[list[int]]], rank: int) -> list[list[int]]:
+    """Return a process's micro-batches: as many as any other's and at least one, empty ones last.
+
+    Where gradients are exchanged, or weights spread, all processes have to run along.
+
+    Args:
+        shares: the micro-batches of every process.
+        rank: of the process.
+    """
+    most = max(1, *map(len, shares))
+    return shares[rank] + [[] for _ in range(most - len(shares[rank]))]
+
+
+def own_micro_batches(
+    lengths: Sequence[int], token_budget: int, accelerator: Accelerator
+) -> list[list[int]]:
+    """Return this process's micro-batches of sequences that all processes share, `in_step`."""
+    shares = [
+        [[hand[i] for i in m] for m in micro_batches([lengths[r] for r in hand], token_budget)]
+        for hand in deal(lengths, accelerator.num_processes)
+    ]
+    return in_step(shares, accelerator.process_index)
 
 
 def deal(lengths: Sequence[int], ranks: int) -> list[list[int]]:

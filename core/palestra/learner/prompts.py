@@ -35,19 +35,21 @@ class SharedPrompts:
     """Says which sequences share their prompt, and whether that pays.
 
     Args:
-        parameters: of the model: a token costs six operations of each in training.
-        device: type of the device, ``cpu`` or ``cuda``.
+        least: tokens that sharing has to save; none are shared where it is infinite.
     """
 
-    def __init__(self, parameters: int, device: str) -> None:
-        self._least = PAYS.get(device, PAYS["cuda"]) / (6 * max(1, parameters))
+    def __init__(self, least: float) -> None:
+        self._least = least
 
     @classmethod
-    def never(cls) -> SharedPrompts:
-        """Return one that shares nothing, for models that can hold no cache while they learn."""
-        shared = cls(1, "cpu")
-        shared._least = float("inf")
-        return shared
+    def where_it_pays(cls, parameters: int, device: str) -> SharedPrompts:
+        """Return one for a model's size: a token costs six operations a parameter in training.
+
+        Args:
+            parameters: of the model.
+            device: type of the device, ``cpu`` or ``cuda``.
+        """
+        return cls(PAYS.get(device, PAYS["cuda"]) / (6 * max(1, parameters)))
 
     def micro_batches(
         self, batch: Batch, rows: Sequence[int], token_budget: int

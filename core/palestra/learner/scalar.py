@@ -13,16 +13,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
-from palestra.errors import CheckpointError, TrainingError
+from palestra.errors import TrainingError
 from palestra.learner.learner import learning_rate
-from palestra.learner.packing import deal, micro_batches
+from palestra.learner.packing import own_micro_batches
+from palestra.learner.sharding import (
+    clip_gradient,
+    is_sharding,
+    load_optimizer_state,
+    load_weights,
+    optimizer_state,
+    prepare,
+    whole_state,
+)
+from palestra.learner.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
     from palestra.learner.config import OptimConfig
 
@@ -47,6 +57,18 @@ def right(scores_NK: Tensor, labels_N: Tensor) -> Tensor:
     else:
         margin_N = scores_NK[:, 0] * (2 * labels_N - 1)
     return (margin_N.sign() + 1) / 2
+
+
+class _Scores(nn.Module):
+    """What wrappers and shards are put around, so that the model keeps its class."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return (B,) scores for (B, L) token ids."""
+        return self.model(input_ids=ids, attention_mask=mask).logits.float().squeeze(-1)
 
 
 class ScalarLearner:
@@ -82,14 +104,14 @@ class ScalarLearner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        prepared: Any = accelerator.prepare(model, torch_optimizer)
+        prepared = prepare(accelerator, _Scores(model), torch_optimizer)
         self._module: torch.nn.Module = prepared[0]
         self._optimizer: Any = prepared[1]
 
     @property
     def model(self) -> PreTrainedModel:
         """The live model, without wrappers."""
-        return cast("PreTrainedModel", self.accelerator.unwrap_model(self._module))
+        return self.accelerator.unwrap_model(self._module).model
 
     def update(self, items: Sequence[Item]) -> dict[str, float]:
         """Take one optimizer step on `items`, and return its metrics.
@@ -102,12 +124,14 @@ class ScalarLearner:
         sums = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "tokens_trained": 0.0}
         for number, rows in enumerate(micros):
             with ExitStack() as gathering:
-                if number < len(micros) - 1:
+                # Whole gradients until the last one would undo what sharding saves.
+                if number < len(micros) - 1 and not is_sharding(self.accelerator):
                     gathering.enter_context(self.accelerator.no_sync(self._module))
                 self._backward(items, rows, sums)
-        norm = self.accelerator.clip_grad_norm_(self._module.parameters(), self.optim.max_grad_norm)
         metrics = self._reduced(sums, len(items))
-        metrics["grad_norm"] = float(norm) if norm is not None else math.nan
+        metrics["grad_norm"] = clip_gradient(
+            self.accelerator, self._module, self._optimizer, self.optim.max_grad_norm
+        )
         if bad := [n for n in ("loss", "grad_norm") if not math.isfinite(metrics[n])]:
             self._optimizer.zero_grad()
             raise TrainingError(
@@ -129,27 +153,19 @@ class ScalarLearner:
         training = bare.training
         bare.eval()
         out_NK = torch.zeros(len(items), self._width, device=self.accelerator.device)
-        for rows in self._micro_batches(items, self._hands(items)):
-            out_NK[rows] = self._score(bare, [items[r] for r in rows])
+        for rows in self._my_share(items):
+            if rows or is_sharding(self.accelerator):
+                scores_NK = self._score(bare, [items[r] for r in rows or [0]])
+                out_NK[rows] = scores_NK[: len(rows)]  # without any, it has only run along
         bare.train(training)
         if self.accelerator.num_processes > 1:
             out_NK = cast("Tensor", self.accelerator.reduce(out_NK, "sum"))
         return out_NK.cpu(), torch.tensor([label for _, label in items])
 
-    def _hands(self, items: Sequence[Item], rank: int | None = None) -> list[int]:
-        hands = deal([_longest(item) for item in items], self.accelerator.num_processes)
-        return hands[self.accelerator.process_index if rank is None else rank]
-
-    def _micro_batches(self, items: Sequence[Item], rows: Sequence[int]) -> list[list[int]]:
-        lengths = [self._width * _longest(items[r]) for r in rows]
-        return [[rows[i] for i in micro] for micro in micro_batches(lengths, self._budget)]
-
     def _my_share(self, items: Sequence[Item]) -> list[list[int]]:
-        """Return this process's micro-batches: as many as any other's, with empty ones last."""
-        world = self.accelerator.num_processes
-        shares = [self._micro_batches(items, self._hands(items, rank)) for rank in range(world)]
-        mine = shares[self.accelerator.process_index]
-        return mine + [[] for _ in range(max(map(len, shares)) - len(mine))]
+        """Return this process's micro-batches; empty ones where it has to run along."""
+        longest = [self._width * max(map(len, texts)) for texts, _ in items]
+        return own_micro_batches(longest, self._budget, self.accelerator)
 
     def _backward(self, items: Sequence[Item], rows: list[int], sums: dict[str, float]) -> None:
         chosen = [items[r] for r in rows] or [items[0]]
@@ -177,8 +193,7 @@ class ScalarLearner:
             ids[row, : len(text)] = torch.tensor(text)
             mask[row, : len(text)] = 1
         device = self.accelerator.device
-        logits = module(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
-        return logits.float().view(len(items), self._width)
+        return module(ids.to(device), mask.to(device)).view(len(items), self._width)
 
     def _reduced(self, sums: dict[str, float], count: int) -> dict[str, float]:
         if self.accelerator.num_processes > 1:
@@ -193,32 +208,21 @@ class ScalarLearner:
 
     # -- state ----------------------------------------------------------------------------------
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Write ``model/`` (a Hugging Face folder) and ``learner.pt`` into `folder`."""
-        self.model.save_pretrained(folder / "model")
-        tokenizer.save_pretrained(folder / "model")
-        state = {"optimizer": self._optimizer.state_dict(), "updates": self.updates}
-        torch.save(state, folder / "learner.pt")
+    def snapshot(self) -> Snapshot:
+        """Return what a checkpoint holds: to the main process, but every one has to ask."""
+        keep = self.accelerator.is_main_process
+        weights = whole_state(self.model, keep) if is_sharding(self.accelerator) else None
+        optimizer = optimizer_state(self._module, self._optimizer)
+        state = {"optimizer": optimizer, "updates": self.updates}
+        return Snapshot(model=self.model, weights=weights, files={"learner.pt": state})
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote; the weights too.
+        """Go on from the checkpoint in `folder`; the weights too.
 
         Raises:
             CheckpointError: the weights are not all there, or not of this model.
         """
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
-        loaded: Any = type(self.model).from_pretrained(
-            folder / "model", dtype=self.model.dtype, output_loading_info=True
-        )
-        stored, report = loaded
-        for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
-            if report[problem]:
-                names = ", ".join(sorted(map(str, report[problem]))[:3])
-                raise CheckpointError(f"{folder / 'model'}: {problem.replace('_', ' ')}: {names}")
-        self.model.load_state_dict(stored.state_dict())
-        self._optimizer.load_state_dict(state["optimizer"])
+        load_weights(self.model, folder / "model")
+        load_optimizer_state(self._module, self._optimizer, state["optimizer"])
         self.updates = int(state["updates"])
-
-
-def _longest(item: Item) -> int:
-    return max(len(ids) for ids in item[0])

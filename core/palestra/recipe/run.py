@@ -25,6 +25,7 @@ from palestra.recipe.progress import Display, make_display
 from palestra.recipe.reward_models import make_reward_models
 from palestra.stages.base import StageContext, StageResult, read_rows
 from palestra.stages.config import DistillConfig
+from palestra.stages.lost import naming_a_lost_process
 from palestra.stages.measures import peak_rss_mb
 from palestra.stages.trackers import start_trackers
 
@@ -88,7 +89,7 @@ def run_recipe(
         run = _Run(recipe, folder, names, display, profile)
         run.manifest.audit = [found.as_dict() for found in overlaps]
         try:
-            with run.tracked():
+            with run.tracked(), naming_a_lost_process(run.accelerator.num_processes):
                 run.all_stages()
         except KeyboardInterrupt:
             # The resolved recipe in the folder has every --set and --seed of this run in it.
@@ -374,16 +375,20 @@ def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
     from accelerate import Accelerator
     from transformers.utils import logging
 
+    from palestra.learner.sharding import settle
+
     logging.disable_progress_bar()  # the run shows its own
     tune_allocator()
     threads = recipe.engine.threads or max(1, (os.cpu_count() or 1) // _local_processes())
     torch.set_num_threads(threads)
     mixed: Mapping[str, str] = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision=mixed[recipe.engine.precision],
         log_with=list(recipe.engine.trackers) or None,
         project_dir=folder / "trackers",
     )
+    settle(accelerator)
+    return accelerator
 
 
 def _local_processes() -> int:

@@ -22,8 +22,8 @@ from palestra.stages.trackers import log_metrics
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-    from transformers import PreTrainedTokenizerBase
 
+    from palestra.learner.snapshot import Snapshot
     from palestra.recipe.config import Recipe
     from palestra.stages.config import StageConfig
     from palestra.stages.policy import LoadedPolicy
@@ -135,7 +135,7 @@ class Stateful(Protocol):
 class Trained(Protocol):
     """What a training loop saves and loads: `Learner`, or one like it."""
 
-    def save(self, folder: Path, tokenizer: PreTrainedTokenizerBase) -> None: ...
+    def snapshot(self) -> Snapshot: ...
 
     def load(self, folder: Path) -> None: ...
 
@@ -238,11 +238,12 @@ class TrainingLoop:
 
     def _save(self, number: int, metrics: Mapping[str, Any], evals: Mapping[str, Any]) -> None:
         context = self.context
+        snapshot = self.learner.snapshot()
         if context.is_main:
             state = {name: part.state_dict() for name, part in self._state.items()}
 
             def write(folder: Path) -> None:
-                self.learner.save(folder, self.policy.tokenizer)
+                snapshot.write(folder, self.policy.tokenizer)
                 (folder / "state.json").write_text(json.dumps({"step": number, "state": state}))
 
             self.checkpoints.save(number, write, self._best(metrics, evals))

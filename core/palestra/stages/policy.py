@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from palestra.errors import ConfigError, did_you_mean
+from palestra.learner.sharding import is_sharding
 from palestra.plugins.registry import Kind
 from palestra.rollout.prompting import Prompter
 from palestra.rollout.samplers.base import Sampler, SamplerContext
@@ -59,8 +60,8 @@ def load_policy(context: StageContext) -> LoadedPolicy:
     Raises:
         ConfigError: no such model, or one that cannot be prompted as the stage says.
     """
-    config, device = context.config, context.accelerator.device
-    policy = load_model(context.weights, config.prompt, config.prefill, device)
+    config = context.config
+    policy = load_model(context.weights, config.prompt, config.prefill, context.accelerator.device)
     if policy.tokenizer.pad_token_id is None:
         context.progress.note("the model has no pad token: its end token fills batches up")
     return policy
@@ -116,6 +117,7 @@ def make_sampler(context: StageContext, model: PreTrainedModel) -> Sampler:
     about = SamplerContext(
         model=model,
         source=context.weights,
+        copy=(lambda: load_policy(context).model) if is_sharding(accelerator) else None,
         precision=engine.precision,
         scratch=context.folder / "sampler",
         session=_session(context),

@@ -164,7 +164,7 @@ def test_a_loaded_learner_and_its_critic_go_on_bit_for_bit(tmp_path: Path) -> No
     whole = make_learner(optimizer)
     for seed in range(3):
         step(whole, optimizer, rewarded(seed))
-    whole.save(tmp_path, tokenizer())
+    whole.snapshot().write(tmp_path, tokenizer())
     rows = [step(whole, optimizer, rewarded(seed)) for seed in range(3, 6)]
 
     again = make_learner(optimizer, seed=5)  # other weights: all must come from the folder

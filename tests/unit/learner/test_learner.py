@@ -447,7 +447,7 @@ def test_a_loaded_learner_goes_on_bit_for_bit(tied: bool, tmp_path: Path):
     whole = fresh(0)
     for seed in range(3):
         step(whole, seed)
-    whole.save(tmp_path, tokenizer())
+    whole.snapshot().write(tmp_path, tokenizer())
     rows = [step(whole, seed) for seed in range(3, 7)]
 
     again = fresh(5)  # other weights: all must come from the folder
@@ -460,7 +460,7 @@ def test_a_loaded_learner_goes_on_bit_for_bit(tied: bool, tmp_path: Path):
 def test_what_is_saved_is_a_hugging_face_folder(tmp_path: Path):
     learner = make_learner(tiny_llama())
     learner.update(make_batch(), supervised_loss)
-    learner.save(tmp_path, tokenizer())
+    learner.snapshot().write(tmp_path, tokenizer())
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert same(weights(loaded), weights(learner.model))
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "model").eos_token_id == 2
@@ -471,7 +471,7 @@ def test_loading_weights_that_do_not_fit_is_an_error(tmp_path: Path):
     from safetensors.torch import load_file, save_file
 
     learner = make_learner(tiny_llama())
-    learner.save(tmp_path, tokenizer())
+    learner.snapshot().write(tmp_path, tokenizer())
     file = tmp_path / "model" / "model.safetensors"
     tensors = load_file(file)
     del tensors["model.layers.1.mlp.up_proj.weight"]
@@ -483,7 +483,7 @@ def test_loading_weights_that_do_not_fit_is_an_error(tmp_path: Path):
 def test_a_sharded_checkpoint_is_loaded_whole(tmp_path: Path):
     learner = make_learner(tiny_llama())
     learner.update(make_batch(), supervised_loss)
-    learner.save(tmp_path, tokenizer())
+    learner.snapshot().write(tmp_path, tokenizer())
     (tmp_path / "model" / "model.safetensors").unlink()
     learner.model.save_pretrained(tmp_path / "model", max_shard_size="20KB")
     assert len(list((tmp_path / "model").glob("*.safetensors"))) > 1
@@ -502,7 +502,7 @@ def test_a_mixture_of_experts_comes_back_whole(tmp_path: Path):
 
     learner = make_learner(moe(0))
     learner.update(make_batch(), supervised_loss)
-    learner.save(tmp_path, tokenizer())
+    learner.snapshot().write(tmp_path, tokenizer())
     again = make_learner(moe(1))
     again.load(tmp_path)
     assert same(weights(again.model), weights(learner.model))

@@ -61,7 +61,7 @@ def test_only_adapters_are_trained_and_there_is_no_second_model():
     for name, tensor in base.items():
         kept = own.get(name, own.get(name.replace(".weight", ".base_layer.weight")))
         assert torch.equal(kept, tensor), name
-    state = learner._state()
+    state = learner.snapshot().files["learner.pt"]
     assert state["reference"] is None
     moments = sum(t.numel() for s in state["optimizer"]["state"].values() for t in s.values())
     adapters = sum(t.numel() for t in state["adapters"].values())
@@ -74,7 +74,7 @@ def test_what_is_merged_is_what_was_learnt(tied: bool, tmp_path: Path):
     learner = trained(adapted(tie_word_embeddings=tied))
     names = tiny_llama(tie_word_embeddings=tied).state_dict().keys()
     assert dict(learner.named_tensors()).keys() == names
-    learner.save(tmp_path, tokenizer())
+    learner.snapshot().write(tmp_path, tokenizer())
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     assert not [name for name, _ in plain.named_parameters() if "lora" in name]
     batch = make_batch()
@@ -86,7 +86,7 @@ def test_what_is_merged_is_what_was_learnt(tied: bool, tmp_path: Path):
 def test_a_loaded_learner_goes_on_bit_for_bit(tmp_path: Path):
     whole = trained(adapted(), updates=4)
     half = trained(adapted(), updates=2)
-    half.save(tmp_path, tokenizer())
+    half.snapshot().write(tmp_path, tokenizer())
     again = make_learner(adapted(), keep_reference=True)
     again.load(tmp_path)
     grpo = GRPO(GRPOConfig(kl=0.1))

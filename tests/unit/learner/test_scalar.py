@@ -94,7 +94,7 @@ def test_training_learns_the_order_of_pairs_and_the_labels():
 def test_what_is_saved_goes_on_as_if_it_had_not_stopped(tmp_path: Path):
     one = learner()
     one.update(PAIRS)
-    one.save(tmp_path, AutoTokenizer.from_pretrained(student_dir()))
+    one.snapshot().write(tmp_path, AutoTokenizer.from_pretrained(student_dir()))
     other = learner()
     other.load(tmp_path)
     assert one.update(PAIRS) == other.update(PAIRS)
@@ -106,7 +106,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path):
     from transformers import AutoModelForCausalLM
 
     one = learner()
-    one.save(tmp_path, AutoTokenizer.from_pretrained(student_dir()))
+    one.snapshot().write(tmp_path, AutoTokenizer.from_pretrained(student_dir()))
     AutoModelForCausalLM.from_pretrained(student_dir()).save_pretrained(tmp_path / "model")
     with pytest.raises(CheckpointError, match=r"missing keys: score\.weight"):
         one.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Two processes under gloo take the same update as one."""
+"""Two processes under gloo take the same update as one, each with all weights or with its shards."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig
 from palestra.learner.config import OptimConfig
 from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
 from palestra.learner.packing import pack_examples
+from palestra.learner.sharding import is_sharding, settle, whole, whole_state
 from palestra.optimizers.batch import Batch, Totals
 from palestra.optimizers.grpo import GRPO, GRPOConfig
 
 accelerator = Accelerator(cpu=True)
+settle(accelerator)
 folder = Path(sys.argv[1])
 SIZES = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
              num_attention_heads=2, num_key_value_heads=1, initializer_range=0.2)
@@ -76,9 +78,10 @@ def run(model="llama", data=UNEVEN, budget=45, kl=0.0, aggregate="token", update
         filled.append([bool(share) for share in learner._my_share(rollout)])
         for part in rollout.mini_batches(mini, np.random.default_rng(number)):
             rows.append(learner.update(part, optimizer.loss))
-    weights = {k: v.clone() for k, v in learner.model.state_dict().items()}
+    weights = {k: v.clone() for k, v in learner.named_tensors()}
+    held = sum(p.to_local().numel() if is_sharding(accelerator) else p.numel() for p in net.parameters())
     accelerator.free_memory()
-    return {"rows": rows, "fields": fields, "weights": weights, "filled": filled}
+    return {"rows": rows, "fields": fields, "weights": weights, "filled": filled, "held": held}
 
 cases = json.loads(sys.argv[2])
 out = {}
@@ -97,12 +100,12 @@ learner = Learner(AutoModelForCausalLM.from_config(MODELS["llama"]), accelerator
 def poison(now, batch):
     bad = float("nan") if any(len(ids) == 43 for ids in batch.token_ids) else 1.0
     return Loss(value=-now.logprobs.sum() / batch.total.tokens * bad)
-before = {k: v.clone() for k, v in learner.model.state_dict().items()}
+before = {k: v.clone() for k, v in learner.named_tensors()}
 try:
     learner.update(batch_of(*UNEVEN), poison)
 except TrainingError as exc:
     out["nan"] = {"message": str(exc), "same": all(
-        torch.equal(before[k], v) for k, v in learner.model.state_dict().items())}
+        torch.equal(before[k], v) for k, v in learner.named_tensors())}
 
 torch.save(out, folder / f"{accelerator.num_processes}-{accelerator.process_index}.pt")
 accelerator.end_training()
@@ -125,7 +128,15 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def launch(folder: Path, processes: int) -> None:
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+}
+SPREAD: dict[str, dict[str, str]] = {"ddp": {}, "fsdp2": FSDP2}
+
+
+def launch(folder: Path, processes: int, spread: str = "ddp") -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -138,6 +149,7 @@ def launch(folder: Path, processes: int) -> None:
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
             "ACCELERATE_USE_CPU": "true",
+            **SPREAD[spread],
         }
         env = {**os.environ, "OMP_NUM_THREADS": "1", **(world if processes > 1 else {})}
         command = [sys.executable, "-c", WORKER, str(folder), json.dumps(CASES)]
@@ -156,13 +168,21 @@ def launch(folder: Path, processes: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     launch(folder, 1)
-    launch(folder, 2)
+    return folder
+
+
+@pytest.fixture(scope="module", params=SPREAD)
+def results(request: pytest.FixtureRequest, alone: Path) -> dict[str, Any]:
+    folder = alone
+    launch(folder, 2, request.param)
     names = {"one": "1-0", "first": "2-0", "second": "2-1"}
     out = {k: torch.load(folder / f"{v}.pt", weights_only=False) for k, v in names.items()}
-    out["rescue"] = (folder / "rescue.pt").is_file()
+    rescue = folder / "rescue.pt"
+    out["rescue"], out["sharded"] = rescue.is_file(), request.param == "fsdp2"
+    rescue.unlink(missing_ok=True)
     return out
 
 
@@ -196,6 +216,9 @@ def test_the_cases_hold_what_they_are_meant_to(results: dict[str, Any]):
     case = "grpo, more micro-batches in one process"
     assert results["first"][case]["filled"][0] == [True, True]
     assert results["second"][case]["filled"][0] == [True, False]  # it runs along, and adds nothing
+    held = [results[who]["grpo"]["held"] for who in ("one", "first", "second")]
+    assert held[0] == (held[1] + held[2] if results["sharded"] else held[1])
+    assert held[1] < 0.6 * held[0] or not results["sharded"]
 
 
 @pytest.mark.slow

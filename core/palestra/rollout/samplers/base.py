@@ -79,6 +79,9 @@ class SamplerContext:
 
     Attributes:
         model: the policy, live: the learner changes its weights in place.
+        copy: where the learner spreads the weights over processes, so that `model` cannot generate,
+            makes a whole model as the stage began with, which `update_weights` is to keep up; None
+            where `model` is whole.
         source: the folder or hub id that the policy was loaded from, tokenizer and all.
         precision: number format of the engine: ``fp32``, ``bf16`` or ``fp16``.
         scratch: a folder that is its own while it runs, not there yet; None for a temporary one.
@@ -91,6 +94,7 @@ class SamplerContext:
 
     model: PreTrainedModel
     source: str
+    copy: Callable[[], PreTrainedModel] | None = None
     precision: str = "fp32"
     scratch: Path | None = None
     session: str = ""

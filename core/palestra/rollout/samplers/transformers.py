@@ -31,27 +31,36 @@ _GROWTH = 64  # positions by which a cache slab grows
 
 
 def make_sampler(context: SamplerContext, max_batch: int = 512) -> TransformersSampler:
-    """Return the embedded sampler on the policy's live weights."""
-    return TransformersSampler(context.model, max_batch)
+    """Return the embedded sampler on the policy's live weights, or on a copy of its own."""
+    if context.copy is None:
+        return TransformersSampler(context.model, max_batch)
+    return TransformersSampler(context.copy(), max_batch, live=False)
 
 
 class TransformersSampler(Sampler):
     """Samples from a `PreTrainedModel` in lock-step.
 
     Args:
-        model: the policy; its weights are read at each call, never copied.
+        model: the policy; its weights are read at each call.
         max_batch: rows decoded together.
+        live: whether they are the trainer's own, so that an update is there already.
     """
 
     continuous = False
 
-    def __init__(self, model: PreTrainedModel, max_batch: int = 512) -> None:
+    def __init__(self, model: PreTrainedModel, max_batch: int = 512, live: bool = True) -> None:
         self.model = model
         self.max_batch = max_batch
+        self.live = live
         self.version = 0
 
+    @torch.no_grad()
     def update_weights(self, tensors: Iterator[tuple[str, Tensor]], version: int) -> None:
-        """Note the version: the weights are the trainer's own, and already there."""
+        """Note the version; copy the weights, unless they are the trainer's own."""
+        if not self.live:
+            own = self.model.state_dict()
+            for name, tensor in tensors:
+                own[name].copy_(tensor)
         self.version = version
 
     def close(self) -> None:

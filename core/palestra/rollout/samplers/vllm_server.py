@@ -89,7 +89,9 @@ class VLLMServerSampler(Sampler):
 
     def _send_first(self) -> None:
         """Give the servers the model as it was loaded."""
-        self.update_weights(iter(self._context.model.state_dict().items()), version=0)
+        context = self._context
+        model = context.model if context.copy is None else context.copy()
+        self.update_weights(iter(model.state_dict().items()), version=0)
 
     def close(self) -> None:
         """Cancel what is asked, and remove the copy of the weights; leave the servers running."""

@@ -1,0 +1,194 @@
+"""Weights that are spread over processes (FSDP2): how they are prepared, gathered whole, put back.
+
+Only this module knows of shards; elsewhere a tensor is whole. On one process, and under data
+parallelism, where every process holds everything, its functions copy nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.tensor import DTensor
+
+from palestra.errors import CheckpointError, ConfigError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+
+def is_sharding(accelerator: Accelerator) -> bool:
+    """Whether `prepare` spreads weights over processes."""
+    return bool(accelerator.is_fsdp2)
+
+
+def settle(accelerator: Accelerator) -> None:
+    """Refuse what Accelerate was launched for and we cannot do; shard on the CPU too.
+
+    Accelerate passes FSDP over where there is no GPU. Torch does not need one, and so a recipe can
+    be tried sharded on any machine.
+
+    Raises:
+        ConfigError: the launch asks for FSDP's first version, or another engine than Accelerate's
+            data parallelism and FSDP2.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    state = accelerator.state
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if asked and state.distributed_type == DistributedType.MULTI_CPU:
+        plugin = FullyShardedDataParallelPlugin()
+        if accelerator.mixed_precision != "no":
+            plugin.set_mixed_precision(accelerator.mixed_precision)
+        state.fsdp_plugin = plugin
+        state.distributed_type = DistributedType.FSDP
+        shared: Any = PartialState()  # its state is every other one's, too
+        shared.distributed_type = DistributedType.FSDP
+    if state.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise ConfigError(
+            "the launch configuration asks for the first version of FSDP. "
+            "Say `fsdp_version: 2` in its fsdp_config, or launch with palestra's fsdp2.yaml"
+        )
+
+
+# --- preparing -------------------------------------------------------------------------------
+
+
+def prepare(
+    accelerator: Accelerator, module: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[Any, Any]:
+    """Return module and optimizer as Accelerate makes them: wrapped, or sharded layer by layer."""
+    _name_layers(accelerator, module)
+    prepared: Any = accelerator.prepare(module, optimizer)
+    return prepared[0], prepared[1]
+
+
+def frozen(accelerator: Accelerator, module: nn.Module) -> Any:
+    """Return a module that is never trained, spread and cast as `prepare` would have it."""
+    module.eval().requires_grad_(False)
+    if not is_sharding(accelerator):
+        return accelerator.prepare_model(module, evaluation_mode=True)
+    from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+
+    _name_layers(accelerator, module)
+    return fsdp2_prepare_model(accelerator, module)
+
+
+def _name_layers(accelerator: Accelerator, module: nn.Module) -> None:
+    """Tell Accelerate what the layers of the model in `module` are; it looks no further than that.
+
+    It keeps the names of the first model that it has seen, and a run may have several kinds.
+    """
+    plugin = accelerator.state.fsdp_plugin if is_sharding(accelerator) else None
+    if plugin is not None:
+        parts = list(module.modules())
+        named = {n for part in parts for n in getattr(part, "_no_split_modules", None) or ()}
+        present = sorted(named & {type(part).__name__ for part in parts})
+        plugin.transformer_cls_names_to_wrap = present
+
+
+def clip_gradient(
+    accelerator: Accelerator, module: nn.Module, optimizer: Any, max_norm: float
+) -> float:
+    """Clip the whole gradient of `module` to `max_norm`, and return the norm that it had."""
+    accelerator.unscale_gradients(optimizer)
+    return float(whole(torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)))
+
+
+# --- whole tensors and state -----------------------------------------------------------------
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return all of a tensor; every process has to ask."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def whole_tensors(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Yield named tensors, each of them whole; every process has to walk through them."""
+    return ((name, whole(tensor)) for name, tensor in tensors)
+
+
+def gathered(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Tensor]:
+    """Return named tensors by their names, whole; on the CPU where they were spread.
+
+    Args:
+        tensors: every process has to walk through them.
+        keep: whether this process wants them; nothing is returned otherwise.
+    """
+    kept: dict[str, Tensor] = {}
+    for name, tensor in tensors:
+        full = whole(tensor)
+        if keep:
+            kept[name] = full.cpu() if isinstance(tensor, DTensor) else full
+    return kept
+
+
+def whole_state(module: nn.Module, keep: bool) -> dict[str, Tensor]:
+    """Return a module's state as `gathered` does."""
+    return gathered(module.state_dict().items(), keep)
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
+    """Put a whole state into `module`; each process keeps its shards."""
+    if _is_spread(module):
+        options = StateDictOptions(full_state_dict=True, strict=strict)
+        set_model_state_dict(module, dict(state), options=options)
+    else:
+        module.load_state_dict(state, strict=strict)
+
+
+def optimizer_state(module: nn.Module, optimizer: Any) -> dict[str, Any]:
+    """Return a torch optimizer's state by the names of `module`'s parameters, whole.
+
+    Sharded, every process has to ask; it is gathered on the CPU of the main one, and empty
+    elsewhere. So a state that was saved under one number of processes loads under any.
+    """
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_optimizer_state_dict(
+        module, _bare(optimizer), options=options if _is_spread(module) else None
+    )
+
+
+def load_optimizer_state(module: nn.Module, optimizer: Any, state: dict[str, Any]) -> None:
+    """Put back what `optimizer_state` returned; each process keeps what is its own."""
+    options = StateDictOptions(full_state_dict=True)
+    set_optimizer_state_dict(
+        module, _bare(optimizer), state, options=options if _is_spread(module) else None
+    )
+
+
+def load_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Put the weights of a Hugging Face folder into `model`.
+
+    Raises:
+        CheckpointError: the weights are not all there, or not of this model.
+    """
+    # The model's own loader knows shards, and weights that are stored in another form.
+    loaded: Any = type(model).from_pretrained(folder, dtype=model.dtype, output_loading_info=True)
+    stored, report = loaded
+    for problem in ("missing_keys", "mismatched_keys", "unexpected_keys"):
+        if report[problem]:
+            names = ", ".join(sorted(map(str, report[problem]))[:3])
+            raise CheckpointError(f"{folder}: {problem.replace('_', ' ')}: {names}")
+    load_state(model, stored.state_dict())
+
+
+def _is_spread(module: nn.Module) -> bool:
+    return any(isinstance(p, DTensor) for p in module.parameters())
+
+
+def _bare(optimizer: Any) -> torch.optim.Optimizer:
+    """Return the torch optimizer that Accelerate has wrapped."""
+    return getattr(optimizer, "optimizer", optimizer)
