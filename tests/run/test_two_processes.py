@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ LAUNCH = Path(palestra.__file__).parent / "launch"
 ZERO = (str(CUT), "--until", "examples", "--set", "stages.zero.steps=4")
 
 
+ZERO_2 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
 SPREAD = {
     "ddp": {},
     "fsdp2": {
@@ -35,14 +37,18 @@ SPREAD = {
         "FSDP_VERSION": "2",
         "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
     },
+    "zero2": ZERO_2,
+    "zero3": ZERO_2 | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
 }
-REFUSED = {"fsdp1": {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}}
+REFUSED = {"fsdp1": {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, "absent": ZERO_2}
 
 
 def start(
     folder: Path, processes: int, recipe: Sequence[str] = ZERO, spread: str = "ddp"
 ) -> list[subprocess.Popen[str]]:
     """Start a run of a recipe (the cut one's first stages) by so many processes."""
+    if spread.startswith("zero"):
+        pytest.importorskip("deepspeed")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -251,12 +257,21 @@ VARIANTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_sharded_over_two_processes_all_trains_as_on_one(variant: str, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("variant", "spread"),
+    [
+        *((variant, "fsdp2") for variant in VARIANTS),
+        ("a reference, and logits distilled", "zero2"),
+        ("a reference, and logits distilled", "zero3"),
+        ("adapters", "zero2"),
+        ("checkpointed layers", "zero3"),
+    ],
+)
+def test_sharded_over_two_processes_all_trains_as_on_one(variant: str, spread: str, tmp_path: Path):
     (tmp_path / "r.yaml").write_text(SHORT)
     recipe = (str(tmp_path / "r.yaml"), *VARIANTS[variant])
     one = run(tmp_path / "one", 1, recipe, "01-zero")
-    two = run(tmp_path / "two", 2, recipe, "01-zero", "fsdp2")
+    two = run(tmp_path / "two", 2, recipe, "01-zero", spread)
     assert len(one["metrics.jsonl"]) == 3
     assert_alike(one, two)
     if "--only" not in recipe:
@@ -270,15 +285,44 @@ def test_sharded_over_two_processes_all_trains_as_on_one(variant: str, tmp_path:
         torch.testing.assert_close(weights[1][name], tensor, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.slow
-def test_the_first_version_of_fsdp_is_refused(tmp_path: Path):
-    running = start(tmp_path / "run", 2, spread="fsdp1")
+def refused(running: Sequence[subprocess.Popen[str]], code: int) -> str:
+    """Wait for all processes, require that none ends well, and return what the first one says."""
     try:
-        for process in running:
-            _, err = process.communicate(timeout=120)
-            assert process.returncode == 2
-            assert "fsdp_version: 2" in err or "process" in err
-            assert "Traceback" not in err
+        said = [process.communicate(timeout=120)[1] for process in running]
     finally:
         for process in running:
             process.kill()
+    assert running[0].returncode == code
+    assert all(process.returncode for process in running)
+    assert "Traceback" not in said[0]
+    return said[0]
+
+
+@pytest.mark.slow
+def test_the_first_version_of_fsdp_is_refused(tmp_path: Path):
+    said = refused(start(tmp_path / "run", 2, spread="fsdp1"), 2)
+    assert "fsdp_version: 2" in said
+
+
+@pytest.mark.slow
+def test_what_deepspeed_cannot_do_is_refused_in_a_line(tmp_path: Path):
+    (tmp_path / "r.yaml").write_text(SHORT)
+    recipe = (str(tmp_path / "r.yaml"), *VARIANTS["a critic"])
+    assert "a critic does not train" in refused(start(tmp_path / "critic", 2, recipe, "zero2"), 2)
+    recipe = (str(tmp_path / "r.yaml"), *VARIANTS["adapters"])
+    assert "third stage" in refused(start(tmp_path / "lora", 2, recipe, "zero3"), 2)
+    recipe = (str(tmp_path / "r.yaml"), "--set", "stages.zero.save_steps=1")
+    running = start(tmp_path / "run", 2, recipe, "zero2")
+    while not list(tmp_path.glob("run/stages/01-zero/checkpoints/step-*")):
+        assert running[0].poll() is None
+        time.sleep(0.05)
+    running[1].kill()
+    refused(running, 1)
+    again = refused(start(tmp_path / "run", 2, (*recipe, "--resume"), "zero2"), 1)
+    assert "hold weights alone" in again
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed")
+def test_a_launch_for_deepspeed_without_it_is_one_line(tmp_path: Path):
+    running = start(tmp_path / "run", 2, spread="absent")
+    assert "pip install deepspeed" in refused(running, 2)

@@ -66,7 +66,9 @@ class CriticLearner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        prepared = prepare(accelerator, critic.to(accelerator.device), torch_optimizer)
+        prepared = prepare(
+            accelerator, critic.to(accelerator.device), torch_optimizer, optim.max_grad_norm
+        )
         self.module: nn.Module = prepared[0]
         self._optimizer: Any = prepared[1]
 

@@ -26,7 +26,9 @@ from palestra.learner.logprobs import Policy, padded
 from palestra.learner.packing import deal, in_step
 from palestra.learner.prompts import SharedPrompts
 from palestra.learner.sharding import (
+    backward,
     clip_gradient,
+    copy_weights,
     frozen,
     gathered,
     is_sharding,
@@ -35,10 +37,12 @@ from palestra.learner.sharding import (
     load_weights,
     optimizer_state,
     prepare,
+    sums_gradients,
     whole_state,
     whole_tensors,
 )
 from palestra.learner.snapshot import Snapshot
+from palestra.learner.zero import refuse_parts, refuse_resume
 from palestra.optimizers.base import Loss, Outputs
 from palestra.optimizers.batch import Batch
 
@@ -117,10 +121,13 @@ class Learner:
         self._sharded = is_sharding(accelerator)
         self._shared = _sharing(model, accelerator)
         self._adapted = lora.has_adapters(model)
+        refuse_parts(accelerator, critic is not None, self._adapted)
         wrapped = wrap(model)
         own_reference = config.keep_reference and not self._adapted
         copied = copy.deepcopy(wrapped) if own_reference else None
-        self._policy, self._optimizer = prepare(accelerator, wrapped, torch_optimizer)
+        self._policy, self._optimizer = prepare(
+            accelerator, wrapped, torch_optimizer, optim.max_grad_norm
+        )
         self._reference = frozen(accelerator, copied) if copied is not None else None
         self._critic: CriticLearner | None = None
         if critic is not None:
@@ -161,7 +168,8 @@ class Learner:
     def _logprobs(self, module: torch.nn.Module, rollout: Batch) -> Tensor:
         starts = torch.cumsum(rollout.lengths_S, 0) - rollout.lengths_S
         out = torch.zeros(len(rollout.sequence_T))
-        bare = self.accelerator.unwrap_model(module)
+        # A wrapper would exchange what is not there to exchange; but shards are gathered by theirs.
+        bare = module if self._sharded else self.accelerator.unwrap_model(module)
         training = bare.training
         bare.eval()  # as the sampler did: without dropout
         for micro in self._dealt(rollout, list(range(len(rollout)))):
@@ -210,22 +218,22 @@ class Learner:
         sums = _Sums()
         for number, rows in enumerate(micros):
             with ExitStack() as gathering:
-                # Whole gradients until the last one would undo what sharding saves.
-                if number < len(micros) - 1 and not self._sharded:
+                last = number == len(micros) - 1
+                if not last and not sums_gradients(self.accelerator):
                     for module in (self._policy, *([self._critic.module] if self._critic else [])):
                         gathering.enter_context(self.accelerator.no_sync(module))
-                self._backward(batch, rows, loss, sums)
+                self._backward(batch, rows, loss, sums, last)
         metrics = sums.reduced(self.accelerator, batch)
+        for group in self._optimizer.param_groups:
+            group["lr"] = metrics["learning_rate"] = learning_rate(
+                self.config.optim, self.updates, self.config.total_updates
+            )
         metrics["grad_norm"] = clip_gradient(
             self.accelerator, self._policy, self._optimizer, self.config.optim.max_grad_norm
         )
         if self._critic is not None:
             metrics["critic_grad_norm"] = self._critic.clip_gradient()
         self._require_finite(metrics, batch)
-        for group in self._optimizer.param_groups:
-            group["lr"] = metrics["learning_rate"] = learning_rate(
-                self.config.optim, self.updates, self.config.total_updates
-            )
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._critic is not None:
@@ -233,15 +241,8 @@ class Learner:
         self.updates += 1
         every = self.config.reference_every
         if self._reference is not None and every and self.updates % every == 0:
-            self._refresh(self._reference)
+            copy_weights(self.accelerator.unwrap_model(self._policy), self._reference)
         return metrics
-
-    @torch.no_grad()
-    def _refresh(self, reference: torch.nn.Module) -> None:
-        policy = self.accelerator.unwrap_model(self._policy)
-        pairs = zip(reference.state_dict().values(), policy.state_dict().values(), strict=True)
-        for theirs, ours in pairs:
-            theirs.copy_(ours)
 
     def _my_share(self, batch: Batch) -> list[list[int]]:
         """Return this process's micro-batches, without the sequences that teach nothing."""
@@ -253,7 +254,9 @@ class Learner:
             rows = [r for r in rows if weight[r] > 0]
         return self._dealt(batch, rows)
 
-    def _backward(self, batch: Batch, rows: list[int], loss: LossFunction, sums: _Sums) -> None:
+    def _backward(
+        self, batch: Batch, rows: list[int], loss: LossFunction, sums: _Sums, last: bool
+    ) -> None:
         empty = not rows  # another process has one more micro-batch: run along, add nothing
         micro = batch.select(rows or [0])
         logprobs, entropy = self._policy(
@@ -265,14 +268,15 @@ class Learner:
         values = self._critic.values(micro) if self._critic is not None else None
         if empty:
             nothing = logprobs.sum() if values is None else logprobs.sum() + values.sum()
-            self.accelerator.backward(nothing * 0.0)
+            backward(self.accelerator, self._policy, nothing * 0.0, last)
             return
         micro = _on(micro, logprobs.device)
         if "old_logprobs" not in micro.fields:  # on policy: the current ones, without gradient
             micro = micro.with_fields({"old_logprobs": logprobs.detach()})
         result = loss(Outputs(logprobs=logprobs, values=values, entropy=entropy), micro)
         # The data-parallel wrapper averages over processes; a sum is what we want.
-        self.accelerator.backward(result.value * self.accelerator.num_processes)
+        value = result.value * self.accelerator.num_processes
+        backward(self.accelerator, self._policy, value, last)
         sums.add(result, len(logprobs))
 
     def _require_finite(self, metrics: dict[str, float], batch: Batch) -> None:
@@ -304,7 +308,9 @@ class Learner:
         Each is whole: where they are spread over processes, all have to walk through them.
         """
         yield from whole_tensors(
-            lora.merged(self.model) if self._adapted else self.model.state_dict().items()
+            lora.merged(self.model)
+            if self._adapted
+            else self.model.state_dict(keep_vars=True).items()
         )
 
     def snapshot(self) -> Snapshot:
@@ -338,6 +344,7 @@ class Learner:
         Raises:
             CheckpointError: the weights are not all there, or not of this model.
         """
+        refuse_resume(self.accelerator)
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
         if self._adapted:
             if state["adapters"].keys() != lora.adapter_state(self.model).keys():

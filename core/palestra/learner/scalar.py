@@ -20,15 +20,18 @@ from palestra.errors import TrainingError
 from palestra.learner.learner import learning_rate
 from palestra.learner.packing import own_micro_batches
 from palestra.learner.sharding import (
+    backward,
     clip_gradient,
     is_sharding,
     load_optimizer_state,
     load_weights,
     optimizer_state,
     prepare,
+    sums_gradients,
     whole_state,
 )
 from palestra.learner.snapshot import Snapshot
+from palestra.learner.zero import refuse_resume
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -104,7 +107,7 @@ class ScalarLearner:
             eps=optim.eps,
             weight_decay=optim.weight_decay,
         )
-        prepared = prepare(accelerator, _Scores(model), torch_optimizer)
+        prepared = prepare(accelerator, _Scores(model), torch_optimizer, optim.max_grad_norm)
         self._module: torch.nn.Module = prepared[0]
         self._optimizer: Any = prepared[1]
 
@@ -124,11 +127,14 @@ class ScalarLearner:
         sums = {"loss": 0.0, "accuracy": 0.0, "margin": 0.0, "tokens_trained": 0.0}
         for number, rows in enumerate(micros):
             with ExitStack() as gathering:
-                # Whole gradients until the last one would undo what sharding saves.
-                if number < len(micros) - 1 and not is_sharding(self.accelerator):
+                last = number == len(micros) - 1
+                if not last and not sums_gradients(self.accelerator):
                     gathering.enter_context(self.accelerator.no_sync(self._module))
-                self._backward(items, rows, sums)
+                self._backward(items, rows, sums, last)
         metrics = self._reduced(sums, len(items))
+        rate = learning_rate(self.optim, self.updates, self._total)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
         metrics["grad_norm"] = clip_gradient(
             self.accelerator, self._module, self._optimizer, self.optim.max_grad_norm
         )
@@ -138,9 +144,6 @@ class ScalarLearner:
                 f"{' and '.join(bad)} not finite at update {self.updates + 1}. The weights are as "
                 "they were before. Try a smaller learning_rate, or engine.precision: fp32"
             )
-        rate = learning_rate(self.optim, self.updates, self._total)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad()
         self.updates += 1
@@ -149,12 +152,13 @@ class ScalarLearner:
     @torch.no_grad()
     def scores(self, items: Sequence[Item]) -> tuple[Tensor, Tensor]:
         """Return (N, K) scores and (N,) labels of all items, on every process alike."""
-        bare = self.accelerator.unwrap_model(self._module)
+        shards = is_sharding(self.accelerator)
+        bare = self._module if shards else self.accelerator.unwrap_model(self._module)
         training = bare.training
         bare.eval()
         out_NK = torch.zeros(len(items), self._width, device=self.accelerator.device)
         for rows in self._my_share(items):
-            if rows or is_sharding(self.accelerator):
+            if rows or shards:
                 scores_NK = self._score(bare, [items[r] for r in rows or [0]])
                 out_NK[rows] = scores_NK[: len(rows)]  # without any, it has only run along
         bare.train(training)
@@ -167,16 +171,18 @@ class ScalarLearner:
         longest = [self._width * max(map(len, texts)) for texts, _ in items]
         return own_micro_batches(longest, self._budget, self.accelerator)
 
-    def _backward(self, items: Sequence[Item], rows: list[int], sums: dict[str, float]) -> None:
+    def _backward(
+        self, items: Sequence[Item], rows: list[int], sums: dict[str, float], last: bool
+    ) -> None:
         chosen = [items[r] for r in rows] or [items[0]]
         scores_NK = self._score(self._module, chosen)
         if not rows:  # another process has one more micro-batch: run along, add nothing
-            self.accelerator.backward(scores_NK.sum() * 0.0)
+            backward(self.accelerator, self._module, scores_NK.sum() * 0.0, last)
             return
         labels_N = torch.tensor([label for _, label in chosen], device=scores_NK.device)
         loss = self._loss(scores_NK, labels_N).sum() / len(items)
         # The data-parallel wrapper averages over processes; a sum is what we want.
-        self.accelerator.backward(loss * self.accelerator.num_processes)
+        backward(self.accelerator, self._module, loss * self.accelerator.num_processes, last)
         scores_NK = scores_NK.detach()
         sums["loss"] += float(loss.detach())
         sums["accuracy"] += float(right(scores_NK, labels_N).sum()) / len(items)
@@ -222,6 +228,7 @@ class ScalarLearner:
         Raises:
             CheckpointError: the weights are not all there, or not of this model.
         """
+        refuse_resume(self.accelerator)
         state = torch.load(folder / "learner.pt", map_location="cpu", weights_only=True)
         load_weights(self.model, folder / "model")
         load_optimizer_state(self._module, self._optimizer, state["optimizer"])

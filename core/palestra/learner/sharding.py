@@ -6,7 +6,6 @@ parallelism, where every process holds everything, its functions copy nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
-from palestra.errors import CheckpointError, ConfigError
+from palestra.errors import CheckpointError
+from palestra.learner import zero
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -30,46 +30,30 @@ if TYPE_CHECKING:
 
 def is_sharding(accelerator: Accelerator) -> bool:
     """Whether `prepare` spreads weights over processes."""
-    return bool(accelerator.is_fsdp2)
+    return bool(accelerator.is_fsdp2) or zero.stage(accelerator) == 3
 
 
-def settle(accelerator: Accelerator) -> None:
-    """Refuse what Accelerate was launched for and we cannot do; shard on the CPU too.
-
-    Accelerate passes FSDP over where there is no GPU. Torch does not need one, and so a recipe can
-    be tried sharded on any machine.
-
-    Raises:
-        ConfigError: the launch asks for FSDP's first version, or another engine than Accelerate's
-            data parallelism and FSDP2.
-    """
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
-
-    state = accelerator.state
-    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-    if asked and state.distributed_type == DistributedType.MULTI_CPU:
-        plugin = FullyShardedDataParallelPlugin()
-        if accelerator.mixed_precision != "no":
-            plugin.set_mixed_precision(accelerator.mixed_precision)
-        state.fsdp_plugin = plugin
-        state.distributed_type = DistributedType.FSDP
-        shared: Any = PartialState()  # its state is every other one's, too
-        shared.distributed_type = DistributedType.FSDP
-    if state.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise ConfigError(
-            "the launch configuration asks for the first version of FSDP. "
-            "Say `fsdp_version: 2` in its fsdp_config, or launch with palestra's fsdp2.yaml"
-        )
+def sums_gradients(accelerator: Accelerator) -> bool:
+    """Whether processes exchange gradients at every backward pass, and keep no whole sum."""
+    return is_sharding(accelerator) or zero.stage(accelerator) > 0
 
 
 # --- preparing -------------------------------------------------------------------------------
 
 
 def prepare(
-    accelerator: Accelerator, module: nn.Module, optimizer: torch.optim.Optimizer
+    accelerator: Accelerator, module: nn.Module, optimizer: torch.optim.Optimizer, max_norm: float
 ) -> tuple[Any, Any]:
-    """Return module and optimizer as Accelerate makes them: wrapped, or sharded layer by layer."""
+    """Return module and optimizer as Accelerate makes them: wrapped, or sharded layer by layer.
+
+    Args:
+        accelerator: the run's.
+        module: trained by `optimizer`.
+        optimizer: over its parameters.
+        max_norm: what gradients will be clipped to.
+    """
+    if zero.stage(accelerator):
+        return zero.prepare(accelerator, module, optimizer, max_norm)
     _name_layers(accelerator, module)
     prepared: Any = accelerator.prepare(module, optimizer)
     return prepared[0], prepared[1]
@@ -78,6 +62,8 @@ def prepare(
 def frozen(accelerator: Accelerator, module: nn.Module) -> Any:
     """Return a module that is never trained, spread and cast as `prepare` would have it."""
     module.eval().requires_grad_(False)
+    if zero.stage(accelerator):
+        return module.to(accelerator.device)
     if not is_sharding(accelerator):
         return accelerator.prepare_model(module, evaluation_mode=True)
     from accelerate.utils.fsdp_utils import fsdp2_prepare_model
@@ -91,7 +77,7 @@ def _name_layers(accelerator: Accelerator, module: nn.Module) -> None:
 
     It keeps the names of the first model that it has seen, and a run may have several kinds.
     """
-    plugin = accelerator.state.fsdp_plugin if is_sharding(accelerator) else None
+    plugin = accelerator.state.fsdp_plugin if accelerator.is_fsdp2 else None
     if plugin is not None:
         parts = list(module.modules())
         named = {n for part in parts for n in getattr(part, "_no_split_modules", None) or ()}
@@ -99,10 +85,31 @@ def _name_layers(accelerator: Accelerator, module: nn.Module) -> None:
         plugin.transformer_cls_names_to_wrap = present
 
 
+def backward(accelerator: Accelerator, module: Any, loss: Tensor, last: bool) -> None:
+    """Add the gradient of a micro-batch's loss.
+
+    Args:
+        accelerator: the run's.
+        module: as `prepare` returned it.
+        loss: what it computed.
+        last: whether it is the update's last micro-batch.
+    """
+    if zero.stage(accelerator):
+        module.set_gradient_accumulation_boundary(is_boundary=last)
+        module.backward(loss)
+    else:
+        accelerator.backward(loss)
+
+
 def clip_gradient(
     accelerator: Accelerator, module: nn.Module, optimizer: Any, max_norm: float
 ) -> float:
-    """Clip the whole gradient of `module` to `max_norm`, and return the norm that it had."""
+    """Clip the whole gradient of `module` to `max_norm`, and return the norm that it had.
+
+    DeepSpeed steps as it clips, unless the norm is no number; its optimizer's own step is none.
+    """
+    if zero.stage(accelerator):
+        return zero.step(module)
     accelerator.unscale_gradients(optimizer)
     return float(whole(torch.nn.utils.clip_grad_norm_(module.parameters(), max_norm)))
 
@@ -110,9 +117,17 @@ def clip_gradient(
 # --- whole tensors and state -----------------------------------------------------------------
 
 
+def is_spread(tensor: Tensor) -> bool:
+    """Whether processes hold parts of a tensor."""
+    return isinstance(tensor, DTensor) or zero.is_partitioned(tensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
-    """Return all of a tensor; every process has to ask."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    """Return all of a tensor, without gradient; where it is spread, every process has to ask."""
+    if zero.is_partitioned(tensor):
+        return zero.whole(tensor)
+    own = tensor.detach()
+    return own.full_tensor() if isinstance(own, DTensor) else own
 
 
 def whole_tensors(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
@@ -131,18 +146,26 @@ def gathered(tensors: Iterable[tuple[str, Tensor]], keep: bool) -> dict[str, Ten
     for name, tensor in tensors:
         full = whole(tensor)
         if keep:
-            kept[name] = full.cpu() if isinstance(tensor, DTensor) else full
+            kept[name] = full.cpu() if is_spread(tensor) else full
     return kept
 
 
 def whole_state(module: nn.Module, keep: bool) -> dict[str, Tensor]:
     """Return a module's state as `gathered` does."""
-    return gathered(module.state_dict().items(), keep)
+    return gathered(module.state_dict(keep_vars=True).items(), keep)
+
+
+@torch.no_grad()
+def copy_weights(source: nn.Module, target: nn.Module) -> None:
+    """Put the weights of `source` into a frozen copy of it; every process has to."""
+    theirs: dict[str, Tensor] = source.state_dict(keep_vars=True)
+    for tensor, own in zip(theirs.values(), target.state_dict().values(), strict=True):
+        own.copy_(tensor if isinstance(own, DTensor) else whole(tensor))
 
 
 def load_state(module: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
     """Put a whole state into `module`; each process keeps its shards."""
-    if _is_spread(module):
+    if _has_shards(module):
         options = StateDictOptions(full_state_dict=True, strict=strict)
         set_model_state_dict(module, dict(state), options=options)
     else:
@@ -153,11 +176,14 @@ def optimizer_state(module: nn.Module, optimizer: Any) -> dict[str, Any]:
     """Return a torch optimizer's state by the names of `module`'s parameters, whole.
 
     Sharded, every process has to ask; it is gathered on the CPU of the main one, and empty
-    elsewhere. So a state that was saved under one number of processes loads under any.
+    elsewhere. So a state that was saved under one number of processes loads under any. DeepSpeed's
+    is not to be had: it is empty.
     """
+    if type(optimizer).__name__ == "DeepSpeedOptimizerWrapper":
+        return {}
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return get_optimizer_state_dict(
-        module, _bare(optimizer), options=options if _is_spread(module) else None
+        module, _bare(optimizer), options=options if _has_shards(module) else None
     )
 
 
@@ -165,7 +191,7 @@ def load_optimizer_state(module: nn.Module, optimizer: Any, state: dict[str, Any
     """Put back what `optimizer_state` returned; each process keeps what is its own."""
     options = StateDictOptions(full_state_dict=True)
     set_optimizer_state_dict(
-        module, _bare(optimizer), state, options=options if _is_spread(module) else None
+        module, _bare(optimizer), state, options=options if _has_shards(module) else None
     )
 
 
@@ -185,7 +211,7 @@ def load_weights(model: PreTrainedModel, folder: Path) -> None:
     load_state(model, stored.state_dict())
 
 
-def _is_spread(module: nn.Module) -> bool:
+def _has_shards(module: nn.Module) -> bool:
     return any(isinstance(p, DTensor) for p in module.parameters())
 
 

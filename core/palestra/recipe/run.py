@@ -372,23 +372,20 @@ def _stage_entry(name: str, recipe: Recipe, record: StageRecord) -> dict[str, An
 
 def _accelerator(recipe: Recipe, folder: Path) -> Accelerator:
     import torch
-    from accelerate import Accelerator
     from transformers.utils import logging
 
-    from palestra.learner.sharding import settle
+    from palestra.learner.launch import launched
 
     logging.disable_progress_bar()  # the run shows its own
     tune_allocator()
     threads = recipe.engine.threads or max(1, (os.cpu_count() or 1) // _local_processes())
     torch.set_num_threads(threads)
     mixed: Mapping[str, str] = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-    accelerator = Accelerator(
+    return launched(
         mixed_precision=mixed[recipe.engine.precision],
         log_with=list(recipe.engine.trackers) or None,
         project_dir=folder / "trackers",
     )
-    settle(accelerator)
-    return accelerator
 
 
 def _local_processes() -> int:

@@ -20,17 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 torch.set_num_threads(1)
-from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig
 from palestra.learner.config import OptimConfig
 from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
 from palestra.learner.packing import pack_examples
-from palestra.learner.sharding import is_sharding, settle, whole, whole_state
+from palestra.learner.launch import launched
 from palestra.optimizers.batch import Batch, Totals
 from palestra.optimizers.grpo import GRPO, GRPOConfig
 
-accelerator = Accelerator(cpu=True)
-settle(accelerator)
+accelerator = launched(cpu=True)
 folder = Path(sys.argv[1])
 SIZES = dict(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2,
              num_attention_heads=2, num_key_value_heads=1, initializer_range=0.2)
@@ -79,7 +77,8 @@ def run(model="llama", data=UNEVEN, budget=45, kl=0.0, aggregate="token", update
         for part in rollout.mini_batches(mini, np.random.default_rng(number)):
             rows.append(learner.update(part, optimizer.loss))
     weights = {k: v.clone() for k, v in learner.named_tensors()}
-    held = sum(p.to_local().numel() if is_sharding(accelerator) else p.numel() for p in net.parameters())
+    held = sum(getattr(p, "ds_tensor", p.to_local() if hasattr(p, "to_local") else p).numel()
+               for p in net.parameters())
     accelerator.free_memory()
     return {"rows": rows, "fields": fields, "weights": weights, "filled": filled, "held": held}
 
@@ -133,7 +132,13 @@ FSDP2 = {
     "FSDP_VERSION": "2",
     "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
 }
-SPREAD: dict[str, dict[str, str]] = {"ddp": {}, "fsdp2": FSDP2}
+ZERO = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
+SPREAD: dict[str, dict[str, str]] = {
+    "ddp": {},
+    "fsdp2": FSDP2,
+    "zero2": ZERO,
+    "zero3": ZERO | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+}
 
 
 def launch(folder: Path, processes: int, spread: str = "ddp") -> None:
@@ -177,11 +182,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=SPREAD)
 def results(request: pytest.FixtureRequest, alone: Path) -> dict[str, Any]:
     folder = alone
+    if request.param.startswith("zero"):
+        pytest.importorskip("deepspeed")
     launch(folder, 2, request.param)
     names = {"one": "1-0", "first": "2-0", "second": "2-1"}
     out = {k: torch.load(folder / f"{v}.pt", weights_only=False) for k, v in names.items()}
     rescue = folder / "rescue.pt"
-    out["rescue"], out["sharded"] = rescue.is_file(), request.param == "fsdp2"
+    out["rescue"], out["sharded"] = rescue.is_file(), request.param in ("fsdp2", "zero3")
     rescue.unlink(missing_ok=True)
     return out
 
