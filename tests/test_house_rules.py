@@ -27,7 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
             {"rollout", "learner", "evaluation", "mixture", "report"},
             {"rewards", "optimizers", "grading", "envs", "install"},
             {"plugins"},
-            {"errors", "seeding", "splits", "config", "terminal"},
+            {"errors", "seeding", "splits", "config", "precision", "terminal"},
         ),
     )
 )

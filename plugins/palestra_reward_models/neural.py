@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from palestra.envs import Score
 from palestra.errors import ConfigError
 from palestra.learner.packing import micro_batches
+from palestra.precision import dtype_of
 from palestra.rewards.base import Scored
 from palestra_reward_models.neural_config import NeuralConfig
 
@@ -65,11 +66,10 @@ class Neural:
         from palestra.rollout.reading import Reader
 
         source = self.config.from_model
-        types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
         try:
             tokenizer = AutoTokenizer.from_pretrained(source)
             loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-                source, dtype=types[self.config.precision], output_loading_info=True
+                source, dtype=dtype_of(self.config.precision), output_loading_info=True
             )
         except Exception as exc:  # a damaged folder can fail in any of three libraries
             raise ConfigError(

@@ -58,8 +58,9 @@ def command(
     Whoever reaches it can load weights into it and run code of vLLM's development routes: keep it
     on this machine or on a network that you trust.
     """
+    from palestra.precision import DTYPES
     from palestra.recipe.models import resolve_model
-    from palestra.rollout.samplers.vllm_install import DTYPES, check_vllm
+    from palestra.rollout.samplers.vllm_install import check_vllm
     from palestra.rollout.samplers.vllm_weights import BACKEND
 
     check_vllm(lambda text: print(f"note: {text}", file=sys.stderr))

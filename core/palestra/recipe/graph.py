@@ -297,6 +297,13 @@ def weights_of(recipe: Recipe, origin: str) -> str:
     return origin
 
 
+def root_of(recipe: Recipe, origin: str) -> str:
+    """Return the model, ``base`` or ``student``, that the weights of `origin` go back to."""
+    while origin not in ROOTS:
+        origin = recipe.stages[origin].init_from
+    return origin
+
+
 def _inputs(recipe: Recipe, name: str) -> tuple[str, ...]:
     return (*recipe.stages[name].inputs, *origin_stages(recipe, name))
 

@@ -21,8 +21,9 @@ from palestra.mixture.draw import make_mixture
 from palestra.plugins.registry import Kind, get_registry
 from palestra.plugins.specs import EnvironmentSpec
 from palestra.recipe.document import KeyPath
+from palestra.recipe.graph import root_of
 from palestra.recipe.reward_models import unusable_models
-from palestra.stages.config import RejectionSamplingConfig, RLConfig, SFTConfig
+from palestra.stages.config import DistillConfig, RejectionSamplingConfig, RLConfig, SFTConfig
 from palestra.stages.examples import load_examples
 
 if TYPE_CHECKING:
@@ -60,8 +61,36 @@ def try_sources(recipe: Recipe, names: Sequence[str]) -> None:
         for name, message in _strays(config.rewards, components, models):
             problems.append(recipe.problem((*path, "rewards", name), message))
     problems += [recipe.problem(*found) for found in unusable_models(recipe, [*names])]
+    problems += [recipe.problem(*found) for found in _unlike_tokenizers(recipe, names)]
     if problems:
         raise error("\n".join(dict.fromkeys(problems)))
+
+
+def _unlike_tokenizers(recipe: Recipe, names: Sequence[str]) -> Iterator[tuple[KeyPath, str]]:
+    """Yield the stages whose teacher's logits are of other tokens than the student's.
+
+    A model that cannot be loaded is told of when it is.
+    """
+    sources = {"base": recipe.model_ref, "student": recipe.student_ref}
+    for name in names:
+        stage = recipe.stages[name]
+        if not isinstance(stage, DistillConfig) or stage.logits is None:
+            continue
+        roots = [root_of(recipe, origin) for origin in (stage.init_from, stage.teacher)]
+        if roots[0] == roots[1]:
+            continue
+        from transformers import AutoTokenizer
+
+        from palestra.learner.distillation import shared_vocabulary
+
+        try:
+            own, other = (AutoTokenizer.from_pretrained(sources[r].source) for r in roots)  # pyright: ignore[reportOptionalMemberAccess]
+        except (OSError, ValueError):
+            continue
+        try:
+            shared_vocabulary(own, other, (stage.init_from, stage.teacher))
+        except ConfigError as exc:
+            yield ("stages", name, "teacher"), str(exc)
 
 
 def _sources(recipe: Recipe, names: Sequence[str]) -> Iterator[tuple[KeyPath, SourceConfig]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
-import torch
+from typing import TYPE_CHECKING, Any, cast
 
 from palestra.learner.distillation import DistilledPolicy, shared_vocabulary
+from palestra.precision import dtype_of
 from palestra.stages.config import DistillConfig
 from palestra.stages.policy import load_model
 from palestra.stages.sft import SFTStage
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from palestra.learner.logprobs import Policy
-
-_PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class DistillStage(SFTStage):
@@ -34,8 +31,9 @@ class DistillStage(SFTStage):
         context, config = self.context, cast("DistillConfig", self.context.config)
         if config.logits is None:
             return super().wrap(model)
-        teacher = load_model(context.teacher, "raw", "", context.accelerator.device)
+        loaded = load_model(context.teacher, "raw", "", context.accelerator.device)
         names = (config.init_from, config.teacher)
-        vocabulary = shared_vocabulary(self.policy.tokenizer, teacher.tokenizer, names)
-        frozen = teacher.model.to(_PRECISIONS[context.recipe.engine.precision])  # type: ignore[arg-type]
+        vocabulary = shared_vocabulary(self.policy.tokenizer, loaded.tokenizer, names)
+        teacher: Any = loaded.model
+        frozen = teacher.to(dtype_of(context.recipe.engine.precision))
         return DistilledPolicy(model, frozen, config.logits.temperature, vocabulary)

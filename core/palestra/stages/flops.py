@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from palestra.optimizers.batch import Batch
+from palestra.precision import dtype_of
 from palestra.rollout.trajectory import Group
 
 if TYPE_CHECKING:
@@ -142,9 +143,8 @@ def peak_flops(device: torch.device, precision: str) -> float:
         known = next((peak for part, peak in _GPU_PEAKS.items() if part in name), None)
         if known is not None:
             return known
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
     size = 8192 if device.type == "cuda" else 1024
-    a = torch.ones(size, size, dtype=kinds.get(precision, torch.float32), device=device)
+    a = torch.ones(size, size, dtype=dtype_of(precision), device=device)
     best = min(_seconds_of_product(a) for _ in range(6))
     return 2 * size**3 / best
 

@@ -277,3 +277,5 @@ def test_a_run_distils_logits_and_refuses_another_tokenizer(
     assert cli.run([*arguments, "--output", str(tmp_path / "second")]) == 2
     line = capsys.readouterr().err.splitlines()[-1]
     assert "logits of teacher 'base' mean nothing to 'student': their tokenizers differ in" in line
+    assert "own.yaml:" in line
+    assert not (tmp_path / "second").exists()  # found before anything began

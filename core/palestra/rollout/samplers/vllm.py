@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from palestra.errors import ConfigError, TrainingError
+from palestra.precision import DTYPES
 from palestra.rollout.samplers.base import (
     Completion,
     Request,
@@ -27,7 +28,7 @@ from palestra.rollout.samplers.base import (
     StopReason,
 )
 from palestra.rollout.samplers.config import VLLMConfig
-from palestra.rollout.samplers.vllm_install import DTYPES, import_vllm, prepare_environment
+from palestra.rollout.samplers.vllm_install import import_vllm, prepare_environment
 from palestra.rollout.samplers.vllm_request import check_length, sampling_arguments
 from palestra.rollout.samplers.vllm_weights import BACKEND, buckets, register
 

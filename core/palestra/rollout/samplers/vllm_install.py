@@ -15,9 +15,6 @@ from palestra.install.health import VLLM_TESTED
 INSTALL = f"pip install 'vllm{VLLM_TESTED}'"
 """What installs it where there is a GPU; docs/how-to/vllm.md has the lines for a CPU."""
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
-"""vLLM's words for `engine.precision`."""
-
 _ON_CPU = "on a CPU see docs/how-to/vllm.md"
 
 
