@@ -1,6 +1,6 @@
-"""Weights that are spread over processes (FSDP2): how they are prepared, gathered whole, put back.
+"""Weights that are spread over processes: how they are prepared, gathered whole, and put back.
 
-Only this module knows of shards; elsewhere a tensor is whole. On one process, and under data
+FSDP2's way is here, DeepSpeed's in `zero`; elsewhere a tensor is whole. On one process, and under data
 parallelism, where every process holds everything, its functions copy nothing.
 """
 
@@ -22,6 +22,7 @@ from torch.distributed.tensor import DTensor
 
 from palestra.errors import CheckpointError
 from palestra.learner import zero
+from palestra.precision import dtype_of
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -63,7 +64,9 @@ def frozen(accelerator: Accelerator, module: nn.Module) -> Any:
     """Return a module that is never trained, spread and cast as `prepare` would have it."""
     module.eval().requires_grad_(False)
     if zero.stage(accelerator):
-        return module.to(accelerator.device)
+        precision = accelerator.mixed_precision
+        dtype = None if precision == "no" else dtype_of(precision)
+        return module.to(device=accelerator.device, dtype=dtype)
     if not is_sharding(accelerator):
         return accelerator.prepare_model(module, evaluation_mode=True)
     from accelerate.utils.fsdp_utils import fsdp2_prepare_model
