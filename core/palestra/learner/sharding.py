@@ -1,7 +1,7 @@
 """Weights that are spread over processes: how they are prepared, gathered whole, and put back.
 
-FSDP2's way is here, DeepSpeed's in `zero`; elsewhere a tensor is whole. On one process, and under data
-parallelism, where every process holds everything, its functions copy nothing.
+FSDP2's way is here, DeepSpeed's in `zero`; elsewhere a tensor is whole. On one process, and under
+data parallelism, where every process holds everything, its functions copy nothing.
 """
 
 from __future__ import annotations
