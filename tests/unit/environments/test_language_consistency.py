@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from palestra.envs import SPLITS, Task
-from palestra.envs.drawn import KEPT
+from palestra.envs.drawn import KEPT, LastDrawn
 from palestra.errors import ConfigError, NotFound
 from palestra_language.consistency import ASKED, ConsistencyEnv
 
@@ -116,7 +116,13 @@ def test_a_group_resets_to_the_task_of_one_draw() -> None:
     assert len(drawn) == draws
     assert other.task is not None
     assert "noted" not in other.task.metadata
-    for index in range(2 * KEPT):  # so many others that the first is forgotten
-        other.reset(options={"split": "train", "index": index})
-    assert env.reset(options=options) == (first, info)
-    assert len(drawn) > 2 * KEPT + draws
+
+
+def test_what_was_not_asked_for_the_longest_is_forgotten() -> None:
+    kept = LastDrawn()
+    for number in range(KEPT):
+        kept.keep((number,), Task(prompt=str(number)))
+    assert kept.get((0,)) is not None
+    kept.keep((KEPT,), Task(prompt="one too many"))
+    assert kept.get((0,)) is not None
+    assert kept.get((1,)) is None
