@@ -191,7 +191,18 @@ def optimizer_state(module: nn.Module, optimizer: Any) -> dict[str, Any]:
 
 
 def load_optimizer_state(module: nn.Module, optimizer: Any, state: dict[str, Any]) -> None:
-    """Put back what `optimizer_state` returned; each process keeps what is its own."""
+    """Put back what `optimizer_state` returned; each process keeps what is its own.
+
+    Raises:
+        CheckpointError: it is of other parameters, or goes by numbers as it did once.
+    """
+    own = {name.removeprefix("module.") for name, p in module.named_parameters() if p.requires_grad}
+    saved = {name for group in state.get("param_groups", ()) for name in group["params"]}
+    if saved != own:
+        raise CheckpointError(
+            "the optimizer's state in the checkpoint is of other parameters, or of an earlier "
+            "version of Palestra. Remove the stage's folder from the run to begin it anew"
+        )
     options = StateDictOptions(full_state_dict=True)
     set_optimizer_state_dict(
         module, _bare(optimizer), state, options=options if _has_shards(module) else None

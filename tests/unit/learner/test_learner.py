@@ -480,6 +480,18 @@ def test_loading_weights_that_do_not_fit_is_an_error(tmp_path: Path):
         make_learner(tiny_llama(1)).load(tmp_path)
 
 
+def test_an_optimizers_state_of_other_parameters_is_an_error(tmp_path: Path):
+    learner = make_learner(tiny_llama())
+    learner.update(make_batch(), supervised_loss)
+    learner.snapshot().write(tmp_path, tokenizer())
+    state = torch.load(tmp_path / "learner.pt", weights_only=True)
+    count = len(state["optimizer"]["param_groups"][0]["params"])
+    state["optimizer"]["param_groups"][0]["params"] = list(range(count))  # torch's own names
+    torch.save(state, tmp_path / "learner.pt")
+    with pytest.raises(CheckpointError, match="of other parameters, or of an earlier version"):
+        make_learner(tiny_llama(1)).load(tmp_path)
+
+
 def test_a_sharded_checkpoint_is_loaded_whole(tmp_path: Path):
     learner = make_learner(tiny_llama())
     learner.update(make_batch(), supervised_loss)
