@@ -38,6 +38,11 @@ NOT_RUN = {
     ),
     (
         "docs/how-to/several-processes.md",
+        "export ACCELERATE_USE_CPU=true ACCELERATE_USE_FSDP=true FSDP_VERSION=2 "
+        "FSDP_AUTO_WRAP_POLICY=TRANSFORMER_BASED_WRAP",
+    ),
+    (
+        "docs/how-to/several-processes.md",
         "launch=$(python -c 'import palestra, pathlib; "
         'print(pathlib.Path(palestra.__file__).parent / "launch")\')',
     ),
