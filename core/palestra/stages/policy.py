@@ -60,8 +60,8 @@ def load_policy(context: StageContext) -> LoadedPolicy:
     Raises:
         ConfigError: no such model, or one that cannot be prompted as the stage says.
     """
-    config = context.config
-    policy = load_model(context.weights, config.prompt, config.prefill, context.accelerator.device)
+    config, device = context.config, context.accelerator.device
+    policy = load_model(context.weights, config.prompt, config.prefill, device)
     if policy.tokenizer.pad_token_id is None:
         context.progress.note("the model has no pad token: its end token fills batches up")
     return policy
