@@ -212,9 +212,10 @@ def test_an_import_that_takes_too_long_is_stopped_and_not_waited_for_again(fakes
         "did not import within 1 s. Try again with: palestra plugins ls --probe"
     )
     fakes.install_env("other")  # what makes other broken plugins worth another look
+    monkeypatch.setattr(probe, "DEADLINE_S", 30.0)
     started = time.monotonic()
     registry = fakes.registry()
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 15.0
     assert {"good/Add-v1", "other/Add-v1"} <= set(registry.names(Kind.ENVIRONMENT))
 
 

@@ -122,6 +122,7 @@ def test_show_ends_with_the_traceback_of_a_broken_plugin(site: Path):
 
 
 def test_show_of_nothing_says_what_is_near(site: Path):
+    palestra(site, "plugins", "ls")  # a first look may take long enough to be announced
     error = palestra(site, "plugins", "show", "raizes", code=2).stderr
     assert error == "error: no plugin 'raizes'. Did you mean 'raises'? See: palestra plugins ls\n"
 

@@ -137,12 +137,12 @@ def test_what_it_evaluates_python_evaluates_alike(expression: str) -> None:
     ids=lambda text: text[:15].encode("unicode_escape").decode(),
 )
 def test_what_is_not_in_the_language_is_refused_at_once(bomb: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(Refused):
         evaluate(bomb)
     with pytest.raises(Refused):
         literal(bomb)
-    assert time.perf_counter() - begun < 1.0
+    assert time.process_time() - begun < 1.0
 
 
 def test_it_is_a_gymnasium_environment() -> None:

@@ -151,6 +151,6 @@ def test_a_share_is_between_zero_and_one(text: str, language: str):
     ids=range(9),
 )
 def test_hostile_text_is_judged_at_once(hostile: str):
-    started = time.perf_counter()
+    started = time.process_time()
     target_language_share(hostile, "fr")
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5

@@ -148,13 +148,13 @@ def test_reading_never_fails(text: str, reference: str):
     ids=range(18),
 )
 def test_hostile_text_is_read_at_once(hostile: str):
-    started = time.perf_counter()
+    started = time.process_time()
     for text in (hostile, f"<think>x</think><answer>{hostile}</answer>"):
         lenient = lenient_answer(text)
         same_answer(strict_answer(text), "4")
         same_answer(lenient, "1e999999999")
         same_answer(last_number(text), "4")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_an_exponent_is_text_and_equals_only_itself():

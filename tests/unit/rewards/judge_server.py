@@ -108,13 +108,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send(401, "no such key")
 
     def slow(self, code: str, user: str) -> None:
-        time.sleep(1.0)
+        time.sleep(10.0)
         self.honest(code, user)
 
     def drip(self, code: str, user: str) -> None:
         self.send_response(200)
         self.end_headers()
-        for _ in range(40):
+        for _ in range(200):
             self.wfile.write(b" ")
             self.wfile.flush()
             time.sleep(0.05)

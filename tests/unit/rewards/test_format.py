@@ -119,6 +119,6 @@ def test_only_one_order_of_tags_is_strict(pieces: list[str]):
     ids=range(7),
 )
 def test_hostile_text_is_judged_at_once(hostile: str):
-    started = time.perf_counter()
+    started = time.process_time()
     assert not is_strict(hostile)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -179,6 +179,6 @@ def test_scripts_share_the_words_between_them(words: list[str]):
     ids=range(11),
 )
 def test_hostile_text_is_judged_at_once(hostile: str):
-    started = time.perf_counter()
+    started = time.process_time()
     reward(hostile, "en")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

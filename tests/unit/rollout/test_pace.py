@@ -291,12 +291,13 @@ def test_waiting_is_charged_to_generating_while_the_sampler_works_and_else_to_gr
             return 1.0
 
     def script(prompt: str) -> str:
-        threading.Event().wait(0.1)
+        threading.Event().wait(0.5)
         return half_right(prompt, 0)
 
     clock = StepClock()
     with clock("grade"):
         play(Beside(script), Slow, how={"phase": clock})
     took = clock.take()
-    assert took["seconds/generate"] >= 0.09
+    # A busy machine reaches the waiting late, and is charged for less than the sampler took.
+    assert took["seconds/generate"] >= 0.25
     assert took["seconds/grade"] >= 0.3  # eight of them, one after another, less what overlapped
