@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("palestra")
 _LOUD = 100.0  # largest logit that the head is tried with
+_CACHED = 2**17  # weights of a head that stay in a core's cache, so that chunks may be small
+_CHUNK = {"cpu": 2**22, "cuda": 2**26}  # logits at a time, for a head that does not
+_ROWS = 64  # tokens at a time, at the least
 _CLOSE = 1e-5  # how near hidden @ head must come to the model's own logits, as a share of that
 
 
@@ -72,7 +75,7 @@ class Policy(nn.Module):
             cast("Tensor", head.weight),
             targets,
             reduction="none",
-            options=LinearCrossEntropyOptions(),
+            options=_chunks(cast("Tensor", head.weight)),
         )
         return -loss, exact
 
@@ -134,6 +137,18 @@ class Policy(nn.Module):
         if not plain:
             _LOG.info("logits are not hidden @ head for this model: log-probs go through logits")
         return plain
+
+
+def _chunks(head: Tensor) -> LinearCrossEntropyOptions:
+    """Return how many tokens' logits are made at a time.
+
+    Every chunk reads the whole head. torch's own choice keeps the logits as small as the hidden
+    states, which for a large vocabulary is a handful of tokens: then reading is all that it does.
+    """
+    if head.numel() <= _CACHED:
+        return LinearCrossEntropyOptions()
+    logits = _CHUNK.get(head.device.type, _CHUNK["cuda"])
+    return LinearCrossEntropyOptions(batch_chunk_size=max(_ROWS, logits // head.shape[0]))
 
 
 def padded(batch: Batch, pad: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from palestra.errors import CheckpointError, TrainingError
+from palestra.learner import logprobs
 from palestra.learner.config import OptimConfig
 from palestra.learner.learner import Learner, LearnerConfig, learning_rate, supervised_loss
 from palestra.learner.logprobs import Policy, padded
@@ -120,6 +121,36 @@ def test_logprobs_are_the_log_softmax_of_the_models_logits(
     got = learner.annotate(batch, frozenset({"old_logprobs"}))["old_logprobs"]
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     assert learner._policy._fused
+
+
+@pytest.mark.parametrize("size", [64, 50_000])
+def test_a_heads_gradient_is_that_of_all_logits_at_once(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small head goes by torch's chunks, a large one by a few of ours."""
+    model, batch = tiny_llama(vocab_size=size), make_batch(count=24)
+    monkeypatch.setattr(logprobs, "_ROWS", 8)
+    monkeypatch.setattr(logprobs, "_CHUNK", {"cpu": 16 * size, "cuda": 16 * size})
+    ids, rows, columns = padded(batch, 0, torch.device("cpu"))
+    weight = torch.linspace(-1, 1, len(rows))
+    assert len(rows) > 4 * 16
+    got, _ = Policy(model)(ids, rows, columns, 0.8, False)
+    (got * weight).sum().backward()
+    own = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    every = (model(input_ids=ids).logits[rows, columns - 1] / 0.8).log_softmax(-1)
+    want = every.gather(-1, ids[rows, columns][:, None]).squeeze(-1)
+    (want * weight).sum().backward()
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    for name, p in model.named_parameters():
+        torch.testing.assert_close(own[name], p.grad, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_a_large_head_is_read_for_many_tokens_at_a_time() -> None:
+    """Chunks of a few tokens each would read all of it for each of them."""
+    for vocabulary, rows in ((49_152, 85), (152_064, 64)):
+        head = torch.empty(vocabulary, 576)
+        assert logprobs._chunks(head).batch_chunk_size == rows
 
 
 # What each model does to hidden @ head, strongly enough to show on the first batch or not.
