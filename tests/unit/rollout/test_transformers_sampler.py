@@ -269,6 +269,27 @@ def test_a_token_of_no_probability_is_never_drawn():
     torch.testing.assert_close(logprobs, torch.full((5,), -math.log(2)))
 
 
+@pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(top_k=7, temperature=0.5)])
+@pytest.mark.parametrize("size", [4096, 4097, 50_257])
+def test_a_large_vocabulary_is_drawn_from_as_numpy_does(size: int, params: SamplingParams):
+    """The reference sums in doubles, over all tokens at once."""
+    generator = torch.Generator().manual_seed(size)
+    logits = 4 * torch.randn(1, size, generator=generator)
+    noise = torch.rand(2_000, dtype=torch.float64, generator=generator)
+    noise[0], noise[1] = 0.0, 1 - 2**-53
+    tokens, _ = draw(logits.expand(len(noise), -1), noise, params)
+    chances = (logits[0].double() / params.temperature).softmax(0)
+    if params.top_k:
+        chances[chances < chances.topk(params.top_k).values[-1]] = 0
+    sums = np.cumsum((chances / chances.sum()).numpy())
+    want = np.searchsorted(sums, noise.numpy()[2:], side="right")
+    assert (tokens.numpy()[2:] == want).mean() > 0.998  # one in a million falls on another edge
+    assert (chances[tokens] > 0).all()
+    likely = chances.nonzero().squeeze(1)
+    assert tokens[0] == likely[0]
+    assert sums[int(tokens[1])] > 1 - 1e-6
+
+
 def test_top_p_sampling_ends_in_sound_completions():
     requests = group_requests(top_p=0.9, top_k=20, temperature=0.6)
     check_logprobs(LLAMA, requests, sample(LLAMA, requests))

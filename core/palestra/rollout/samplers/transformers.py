@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from palestra.rollout.samplers.base import (
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _SHRINK_BELOW = 0.8  # share of live rows under which the batch is compacted
+_WIDE = 4096  # tokens of a vocabulary that is searched as a whole
+_BLOCK = 256  # tokens of a block of a larger one
 _GROWTH = 64  # positions by which a cache slab grows
 
 
@@ -165,11 +168,35 @@ def draw(logits: Tensor, noise: Tensor, params: SamplingParams) -> tuple[Tensor,
         drawn = logits.argmax(-1)
     else:
         logprobs = (logits / params.temperature).log_softmax(-1)
-        cumulative = _truncate(logprobs, params).double().exp().cumsum(-1)
-        target = noise * cumulative[:, -1]
-        drawn = torch.searchsorted(cumulative, target[:, None], right=True).squeeze(1)
-        drawn = drawn.clamp(max=logits.shape[-1] - 1)
+        drawn = _inverted(_truncate(logprobs, params), noise)
     return drawn, logprobs.gather(-1, drawn[:, None]).squeeze(-1)
+
+
+def _inverted(logprobs: Tensor, noise: Tensor) -> Tensor:
+    """Return the (B,) tokens whose share of the cumulative distribution `noise` falls into.
+
+    A large vocabulary is searched in two steps, the block and the token in it, so that no (B, V)
+    tensor of doubles is made.
+    """
+    if logprobs.shape[-1] <= _WIDE:
+        return _fall(logprobs.double().exp().cumsum(-1), noise)
+    chances = pad(logprobs.exp(), (0, -logprobs.shape[-1] % _BLOCK)).unflatten(-1, (-1, _BLOCK))
+    ends = chances.sum(-1, dtype=torch.float64).cumsum(-1)
+    block = _fall(ends, noise)[:, None]
+    inside = chances.gather(1, block[..., None].expand(-1, 1, _BLOCK)).squeeze(1).double()
+    before = (ends.gather(1, block) - inside.sum(-1, keepdim=True)).squeeze(1)
+    left = (noise * ends[:, -1] - before).clamp(min=0) / inside.sum(-1)
+    return block.squeeze(1) * _BLOCK + _fall(inside.cumsum(-1), left)
+
+
+def _fall(cumulative: Tensor, noise: Tensor) -> Tensor:
+    """Return where in (B, N) running sums `noise`, a share of the last one, falls.
+
+    There a sum grows, so that nothing of no probability is drawn.
+    """
+    most = cumulative[:, -1:]
+    target = torch.minimum(noise[:, None] * most, most.nextafter(torch.zeros_like(most)))
+    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
 
 
 def _truncate(logprobs: Tensor, params: SamplingParams) -> Tensor:
