@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -20,6 +17,7 @@ from safetensors.torch import load_file
 
 import palestra
 from palestra.stages.measures import TIMES
+from tests.launching import SPREAD, finish, start_all
 from tests.made_preferences import write_preferences
 from tests.run.conftest import CUT
 
@@ -27,51 +25,6 @@ LAUNCH = Path(palestra.__file__).parent / "launch"
 
 
 ZERO = (str(CUT), "--until", "examples", "--set", "stages.zero.steps=4")
-
-
-ZERO_2 = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}
-SPREAD = {
-    "ddp": {},
-    "fsdp2": {
-        "ACCELERATE_USE_FSDP": "true",
-        "FSDP_VERSION": "2",
-        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    },
-    "zero2": ZERO_2,
-    "zero3": ZERO_2 | {"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
-}
-REFUSED = {"fsdp1": {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "1"}, "absent": ZERO_2}
-
-
-def start(
-    folder: Path, processes: int, recipe: Sequence[str] = ZERO, spread: str = "ddp"
-) -> list[subprocess.Popen[str]]:
-    """Start a run of a recipe (the cut one's first stages) by so many processes."""
-    if spread.startswith("zero"):
-        pytest.importorskip("deepspeed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    world = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    world |= {"ACCELERATE_USE_CPU": "true", **(SPREAD | REFUSED)[spread]}
-    command = [sys.executable, "-m", "palestra.cli.main", "run", *recipe, "--output", str(folder)]
-    running = []
-    for rank in range(processes):
-        own = {**world, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {}
-        env = {**os.environ, "OMP_NUM_THREADS": "1", **own}
-        running.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
-    return running
-
-
-def finish(running: Sequence[subprocess.Popen[str]]) -> None:
-    """Wait for all processes, and require that they end well."""
-    try:
-        for process in running:
-            _, err = process.communicate(timeout=300)
-            assert process.returncode == 0, err
-    finally:
-        for process in running:
-            process.kill()
 
 
 def rows(folder: Path, last: str = "02-zero") -> dict[str, list[dict[str, Any]]]:
@@ -92,7 +45,7 @@ def run(
     spread: str = "ddp",
 ) -> dict[str, list[dict[str, Any]]]:
     """Run a recipe to its end, and return the rows of its stage `last`."""
-    finish(start(folder, processes, recipe, spread))
+    finish(start_all(folder, processes, recipe, spread))
     return rows(folder, last)
 
 
@@ -134,7 +87,7 @@ def test_a_killed_process_ends_the_others_and_any_number_goes_on(
     spread: str, again: int, alone: dict[str, Any], tmp_path: Path
 ):
     folder = tmp_path / "run"
-    running = start(folder, 2, (*ZERO, "--set", "stages.zero.save_steps=1"), spread)
+    running = start_all(folder, 2, (*ZERO, "--set", "stages.zero.save_steps=1"), spread)
     try:
         saved = folder / "stages/02-zero/checkpoints/step-000002"
         while not saved.is_dir() and running[0].poll() is None:
@@ -300,7 +253,7 @@ def refused(running: Sequence[subprocess.Popen[str]], code: int) -> str:
 
 @pytest.mark.slow
 def test_the_first_version_of_fsdp_is_refused(tmp_path: Path):
-    said = refused(start(tmp_path / "run", 2, spread="fsdp1"), 2)
+    said = refused(start_all(tmp_path / "run", 2, ZERO, "fsdp1"), 2)
     assert "fsdp_version: 2" in said
 
 
@@ -308,21 +261,23 @@ def test_the_first_version_of_fsdp_is_refused(tmp_path: Path):
 def test_what_deepspeed_cannot_do_is_refused_in_a_line(tmp_path: Path):
     (tmp_path / "r.yaml").write_text(SHORT)
     recipe = (str(tmp_path / "r.yaml"), *VARIANTS["a critic"])
-    assert "a critic does not train" in refused(start(tmp_path / "critic", 2, recipe, "zero2"), 2)
+    assert "a critic does not train" in refused(
+        start_all(tmp_path / "critic", 2, recipe, "zero2"), 2
+    )
     recipe = (str(tmp_path / "r.yaml"), *VARIANTS["adapters"])
-    assert "third stage" in refused(start(tmp_path / "lora", 2, recipe, "zero3"), 2)
+    assert "third stage" in refused(start_all(tmp_path / "lora", 2, recipe, "zero3"), 2)
     recipe = (str(tmp_path / "r.yaml"), "--set", "stages.zero.save_steps=1")
-    running = start(tmp_path / "run", 2, recipe, "zero2")
+    running = start_all(tmp_path / "run", 2, recipe, "zero2")
     while not list(tmp_path.glob("run/stages/01-zero/checkpoints/step-*")):
         assert running[0].poll() is None
         time.sleep(0.05)
     running[1].kill()
     refused(running, 1)
-    again = refused(start(tmp_path / "run", 2, (*recipe, "--resume"), "zero2"), 1)
+    again = refused(start_all(tmp_path / "run", 2, (*recipe, "--resume"), "zero2"), 1)
     assert "hold weights alone" in again
 
 
 @pytest.mark.skipif(find_spec("deepspeed") is not None, reason="DeepSpeed is installed")
 def test_a_launch_for_deepspeed_without_it_is_one_line(tmp_path: Path):
-    running = start(tmp_path / "run", 2, spread="absent")
+    running = start_all(tmp_path / "run", 2, ZERO, "absent")
     assert "pip install deepspeed" in refused(running, 2)

@@ -1,4 +1,4 @@
-"""One recipe file by every sampler: what must be the same is, and a killed run goes on."""
+"""One recipe file by every sampler, by one process and two: what must be the same is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.launching import finish, start_all
 from tests.vllm.conftest import Server
 
 RECIPE = Path(__file__).with_name("recipe.yaml")
@@ -113,6 +114,23 @@ def test_later_stages_sample_by_it_too(runs: Mapping[str, Path]) -> None:
         stages = {stage["name"]: stage for stage in results["stages"]}
         assert stages["examples"]["facts"]["sampled"] == 32
         assert stages["sft"]["evals"]["math/Arithmetic-v1"]["pass@1"]["n"] == 6
+
+
+@pytest.mark.parametrize("spread", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("name", ["vllm", "vllm-server"])
+def test_two_processes_do_what_one_does(
+    runs: Mapping[str, Path], servers: list[Server], tmp_path: Path, name: str, spread: str
+) -> None:
+    finish(start_all(tmp_path / "run", 2, (str(RECIPE), *sampler(name, servers)), spread))
+    assert prompts(tmp_path / "run") == prompts(runs[name])
+    alone, shared = metrics(runs[name]), metrics(tmp_path / "run")
+    assert len(shared) == 4
+    assert all(0 < row["sampler_gap"] < 1e-3 for row in shared if row["tokens_trained"])
+    # From here on the weights differ in their last digits, and so may a token on the edge.
+    for measure in ("reward", "length", "entropy", "format", "loss", "grad_norm", "tokens_trained"):
+        assert shared[0][measure] == pytest.approx(alone[0][measure], abs=1e-4), measure
+    later = json.loads((tmp_path / "run" / "results.json").read_text())["stages"]
+    assert [stage["name"] for stage in later] == ["zero", "examples", "sft"]
 
 
 @pytest.mark.parametrize("name", ["vllm", "vllm-server"])

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
@@ -63,6 +63,7 @@ class VLLMSampler(Sampler):
         self._engine: Any = self._llm.llm_engine
         self._limit = int(self._llm.model_config.max_model_len)
         self._can_sleep, self._asleep = context.model.device.type == "cuda", False
+        self._is_shared = context.world > 1
         self._asked: dict[str, Future[Completion]] = {}
         self._numbers = itertools.count()
         # The engine's thread alone touches the engine: it works off `_inbox`, then steps.
@@ -109,7 +110,8 @@ class VLLMSampler(Sampler):
             return
         self._inbox.put(self._end)
         self._thread.join()
-        self._engine.engine_core.shutdown()
+        with _keeping_the_processes_together() if self._is_shared else nullcontext():
+            self._engine.engine_core.shutdown()
         self._llm = self._engine = None
         gc.collect()
 
@@ -197,6 +199,24 @@ class VLLMSampler(Sampler):
             future.cancel()
 
 
+@contextmanager
+def _keeping_the_processes_together() -> Generator[None]:
+    """Leave the process group to the trainer: vLLM takes down with an engine what it stands on."""
+    import torch.distributed
+
+    destroy = torch.distributed.destroy_process_group
+
+    def destroy_given(group: Any = None) -> None:
+        if group is not None:
+            destroy(group)
+
+    torch.distributed.destroy_process_group = destroy_given
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group = destroy
+
+
 def _completion(output: Any) -> Completion:
     ids = tuple(output.token_ids)
     logprobs = [entry[token].logprob for token, entry in zip(ids, output.logprobs, strict=True)]
@@ -225,6 +245,8 @@ def _engine(vllm: Any, context: SamplerContext, config: VLLMConfig) -> Any:
             max_num_seqs=config.max_batch,
             gpu_memory_utilization=config.gpu_memory_utilization,
             enforce_eager=eager,
+            # Of a launch's processes each has an engine, on the device that is its own.
+            distributed_executor_backend="external_launcher" if context.world > 1 else None,
             enable_sleep_mode=not on_cpu,
             logprobs_mode="processed_logprobs",
             weight_transfer_config={"backend": BACKEND},
