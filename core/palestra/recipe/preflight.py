@@ -23,10 +23,18 @@ from palestra.plugins.specs import EnvironmentSpec
 from palestra.recipe.document import KeyPath
 from palestra.recipe.graph import root_of
 from palestra.recipe.reward_models import unusable_models
-from palestra.stages.config import DistillConfig, RejectionSamplingConfig, RLConfig, SFTConfig
+from palestra.stages.config import (
+    DistillConfig,
+    RejectionSamplingConfig,
+    RewardModelConfig,
+    RLConfig,
+    SFTConfig,
+)
 from palestra.stages.examples import load_examples
+from palestra.stages.preferences import load_preferences
 
 if TYPE_CHECKING:
+    from palestra.envs import Message
     from palestra.envs.env import TextEnv
     from palestra.recipe.config import Recipe
 
@@ -217,8 +225,9 @@ def _training_prompts(recipe: Recipe, names: Sequence[str]) -> Iterator[str]:
     registry = get_registry()
     for name in names:
         stage = recipe.stages[name]
-        if isinstance(stage, SFTConfig):
-            yield from _example_prompts(stage, recipe.seed, name)
+        if isinstance(stage, SFTConfig | RewardModelConfig):
+            for messages in _conversations(stage, recipe.seed, f"stages.{name}"):
+                yield "\n".join(m["content"] for m in messages if m["role"] != "system")
             continue
         if isinstance(stage, RLConfig):
             count = stage.steps * stage.prompts_per_step
@@ -235,14 +244,19 @@ def _training_prompts(recipe: Recipe, names: Sequence[str]) -> Iterator[str]:
                 yield prompt_of(mixture.sources[draw.source], draw)
 
 
-def _example_prompts(stage: SFTConfig, seed: int, name: str) -> Iterator[str]:
-    """Yield the prompts of a supervised stage's files and environments, every one of them.
+def _conversations(
+    stage: SFTConfig | RewardModelConfig, seed: int, where: str
+) -> Iterator[Sequence[Message]]:
+    """Yield what a supervised stage's files and environments ask, every one of them.
 
     What an earlier stage makes is drawn from that stage's mixture, and audited there.
     """
+    if isinstance(stage, RewardModelConfig):
+        is_pairwise = stage.objective == "pairwise"
+        yield from (p.messages for p in load_preferences(stage.data, is_pairwise, seed, where))
+        return
     own = [item for item in stage.data if item.from_stage is None]
-    for example in load_examples(own, {}, get_registry(), seed, f"stages.{name}"):
-        yield "\n".join(m["content"] for m in example.messages if m["role"] != "system")
+    yield from (e.messages for e in load_examples(own, {}, get_registry(), seed, where))
 
 
 def _evaluation_sets(

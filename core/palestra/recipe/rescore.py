@@ -8,6 +8,7 @@ its tokenizer is needed.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -55,9 +56,15 @@ class Regraded:
 
     @property
     def is_changed(self) -> bool:
-        """Whether reward, components or status differ from the record, by however little."""
-        was = (self.row["reward"], json.loads(self.row["components"]), self.row["status"])
-        return was != (self.reward, dict(self.components), str(self.status))
+        """Whether status, reward or components differ from the record, by more than rounding.
+
+        What a network gives depends in its last digits on what stands beside it in the batch.
+        """
+        was = {"": self.row["reward"], **json.loads(self.row["components"])}
+        now = {"": self.reward, **self.components}
+        if self.row["status"] != str(self.status) or was.keys() != now.keys():
+            return True
+        return not all(math.isclose(was[k], now[k], rel_tol=1e-5, abs_tol=1e-6) for k in was)
 
 
 def load_run_recipe(run: Path) -> Recipe:

@@ -115,3 +115,30 @@ def test_an_sft_file_that_holds_an_evaluation_question_stops_the_run(
     (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (found,) = audit(load_recipe(tmp_path / "own.yaml"), ["sft"])
     assert found.identical == 0
+
+
+PREFERENCES = """\
+model: tiny
+stages:
+  preferences: {{type: reward_model, init_from: base, data: [{{file: {data}}}], steps: 1,
+                optim: {{learning_rate: 1.0e-4}}}}
+  asked: {{type: evaluate, init_from: base,
+          eval: {{envs: [{{env: math/Dataset-v1, split: test, kwargs: {kwargs}}}], questions: 9}}}}
+"""
+
+
+def test_preferences_that_hold_an_evaluation_question_stop_the_run(tmp_path: Path) -> None:
+    test = [{"question": f"How many are {i} and {i}?", "answer": str(2 * i)} for i in range(9)]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in test))
+    kwargs = json.dumps({"path": "test.jsonl", "split": "test"})
+    data = tmp_path / "preferences.jsonl"
+    (tmp_path / "own.yaml").write_text(PREFERENCES.format(kwargs=kwargs, data=data))
+    pairs = [{"prompt": f"Say {i}.", "chosen": "yes", "rejected": "no"} for i in range(20)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    loaded = load_recipe(tmp_path / "own.yaml")
+    (found,) = audit(loaded, ["preferences", "asked"])
+    assert (found.questions, found.identical) == (9, 0)
+    pairs[7]["prompt"] = "How many are 3 and 3?"
+    data.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    with pytest.raises(DataError, match="1 of its 9 questions are training prompts, as 'How many"):
+        audit(loaded, ["preferences", "asked"])

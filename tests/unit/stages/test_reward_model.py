@@ -15,7 +15,9 @@ from palestra.errors import ConfigError, DataError
 from palestra.recipe.config import load_recipe
 from palestra.recipe.graph import stage_hash
 from palestra.recipe.plan import plan
+from palestra.recipe.rescore import load_run_recipe, rescore
 from palestra.recipe.run import run_recipe
+from palestra.rollout.recorded import recorded_stages
 from palestra.stages.measures import TIMES
 from palestra.stages.preference_config import PreferenceDataConfig
 from palestra.stages.preferences import load_preferences, split_by_prompt
@@ -102,6 +104,17 @@ def test_a_killed_stage_goes_on_to_the_same_weights(home: Path):
 
     assert numbers(cut) == numbers(whole)
     assert len(numbers(cut)) == 6
+
+
+@pytest.mark.slow
+def test_rollouts_that_the_model_paid_are_scored_alike_again(home: Path):
+    write_preferences(home / "prefs.jsonl", tasks=40)
+    run = run_recipe(load_recipe(home / "r.yaml", SMALL), output=home / "run")
+    (stage,) = recorded_stages(run)
+    again = rescore(load_run_recipe(run), stage, 1)
+    assert len(again) == 16
+    assert len({each.components["helpful"] for each in again}) > 4
+    assert not [each for each in again if each.is_changed]
 
 
 def test_the_defaults_are_those_of_r1(home: Path):
