@@ -5,7 +5,8 @@
 Same model, prompts, sampling, group size, lengths, loss (token mean, no KL) and number of steps;
 transformers generates for both. Rewards are drawn at random, so that every group has a gradient. The
 first step of each run is left out. Of TRL, `--trl-batch` names the micro-batches to try; the one
-with the quickest step counts. Prints medians, and asserts nothing.
+with the quickest step counts, and one that the machine kills for its memory is left out. Prints
+medians, and asserts nothing.
 
 Rows: ``tiny``, a Llama of 0.9M parameters with 49k tokens, 4 prompts x 8 x 64 tokens; ``full``,
 SmolLM2-135M, 4 x 8 x 64; ``spread``, the same with real ends, up to 256 tokens. SmolLM2's weights are
@@ -18,6 +19,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -180,6 +182,8 @@ def palestra_worker(model: Path, row: str, steps: int, batch: int, threads: int)
         "step": [r["seconds"] for r in rows],
         "generate": [r["seconds/generate"] + r.get("seconds/grade", 0.0) for r in rows],
         "tokens": [r["tokens_generated"] for r in rows],
+        "mfu_generate": [r["speed/mfu_generate"] for r in rows],
+        "mfu_train": [r["speed/mfu_train"] for r in rows],
         "before": before,
     }
 
@@ -251,8 +255,10 @@ def trl_worker(model: Path, row: str, steps: int, batch: int, threads: int) -> d
     return {**out, **{k: out[k][1:] for k in ("step", "generate", "tokens")}}
 
 
-def run(side: str, model: Path, row: str, given: argparse.Namespace, batch: int) -> dict[str, Any]:
-    """Run one side in a process of its own."""
+def run(
+    side: str, model: Path, row: str, given: argparse.Namespace, batch: int
+) -> dict[str, Any] | None:
+    """Run one side in a process of its own; None where it was killed, as for its memory."""
     command = [sys.executable, __file__, "--worker", side, "--model", str(model), "--rows", row]
     command += ["--steps", str(given.steps), "--batch", str(batch), "--threads", str(given.threads)]
     environment = os.environ | {
@@ -263,6 +269,8 @@ def run(side: str, model: Path, row: str, given: argparse.Namespace, batch: int)
         "TOKENIZERS_PARALLELISM": "false",
     }
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode == -signal.SIGKILL:
+        return None
     if done.returncode:
         raise SystemExit(f"{side} failed:\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -311,14 +319,15 @@ def main() -> None:
     for row in given.rows:
         model = models(given.models, row)
         state = state_mb(model)
-        sides: dict[str, list[dict[str, Any]]] = {}
+        batches = {"palestra": given.batch} | {f"trl, batch {b}": b for b in given.trl_batch}
+        sides: dict[str, list[dict[str, Any]]] = {name: [] for name in batches}
         for _ in range(given.rounds):
-            sides.setdefault("palestra", []).append(run("palestra", model, row, given, given.batch))
-            for batch in given.trl_batch:
-                sides.setdefault(f"trl, batch {batch}", []).append(
-                    run("trl", model, row, given, batch)
-                )
-        found = {name: summary(results, state) for name, results in sides.items()}
+            for name, batch in batches.items():
+                result = run(name.partition(",")[0], model, row, given, batch)
+                sides[name] += [result] if result is not None else []
+        found = {name: summary(results, state) for name, results in sides.items() if results}
+        for name in sides.keys() - found.keys():
+            table.add_row(row, name, "killed")
         for name, s in found.items():
             cells = [f"{s[k]:.2f}" for k in ("wall", "generate", "train")]
             table.add_row(row, name, *cells, f"{s['tokens_s']:.0f}", f"{s['memory']:.0f}")
@@ -326,6 +335,11 @@ def main() -> None:
         ours, aim = found["palestra"], AIMS[row]
         ratios = [f"{ours[k] / best[k]:.2f}" for k in ("wall", "generate", "train")]
         memory = f"{ours['memory'] / best['memory']:.2f}"
+        used = [
+            f"{statistics.median(m for r in sides['palestra'] for m in r[f'mfu_{part}']):.0%}"
+            for part in ("generate", "train")
+        ]
+        table.add_row(row, "useful, of a matrix product's rate", "", *used)
         table.add_row(row, "ratio", *ratios, f"{ours['tokens_s'] / best['tokens_s']:.1f}", memory)
         table.add_row(
             "", f"aim {aim[0]:.2f}, memory {aim[1]:.2f}", "", "", "", "", "", end_section=True
