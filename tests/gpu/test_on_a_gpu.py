@@ -47,6 +47,13 @@ def test_sampler_and_trainer_are_one_policy(precision: str, tmp_path: Path) -> N
     assert all(row["grad_norm"] > 0 for row in rows)
 
 
+@pytest.mark.skipif(find_spec("liger_kernel") is None, reason="liger-kernel is not installed")
+def test_ligers_kernels_learn_what_the_models_own_do(tmp_path: Path) -> None:
+    own, fused = run(tmp_path / "own"), run(tmp_path / "fused", "--set", "engine.liger=true")
+    assert fused[0]["sampler_gap"] <= LIMITS["fp32"]
+    assert fused[0]["grad_norm"] == pytest.approx(own[0]["grad_norm"], rel=1e-2)
+
+
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 def test_vllm_sleeps_beside_the_trainer_and_wakes_with_its_weights(tmp_path: Path) -> None:
     rows = run(tmp_path / "run", "--set", "engine.sampler={type: vllm}")

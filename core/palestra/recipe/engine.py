@@ -37,6 +37,10 @@ class EngineConfig(ConfigModel):
     """Whether a backward pass computes the layers' activations again instead of keeping them: less
     memory, about a third more time, and prompts are not run once a group."""
 
+    liger: bool = False
+    """Whether the policy's layers are computed by Liger's fused kernels, on a GPU; needs
+    ``pip install 'palestra[liger]'``."""
+
     threads: int | None = Field(default=None, ge=1)
     """CPU threads; as many as there are cores where absent."""
 

@@ -41,9 +41,14 @@ def load_trainee(context: StageContext) -> LoadedPolicy:
     """Load the weights that the stage begins with, ready to be trained as the engine says.
 
     Raises:
-        ConfigError: as `load_policy`; adapters that the model has no place for, or no peft.
+        ConfigError: as `load_policy`; adapters that the model has no place for, or no peft; kernels
+            that this machine or Liger does not have.
     """
     policy, engine = load_policy(context), context.recipe.engine
+    if engine.liger:
+        from palestra.learner.liger import use_liger
+
+        use_liger(policy.model)
     if engine.lora is not None:
         from palestra.learner.lora import add_adapters
 
