@@ -94,11 +94,13 @@ class DistilledPolicy(Policy):
         temperature: float,
         entropy: bool,
         prefix: int = 0,
+        positions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return (T,) minus the loss of each token; arguments as `Policy.forward` has them."""
-        student_T, student_head = self.states(ids, rows_T, columns_T, prefix)
+        where = (ids, rows_T, columns_T, prefix, positions)
+        student_T, student_head = self.states(*where)
         with torch.no_grad():
-            teacher_T, teacher_head = self._teacher[0].states(ids, rows_T, columns_T, prefix)
+            teacher_T, teacher_head = self._teacher[0].states(*where)
         loss_T = forward_kl(
             student_T,
             teacher_T,

@@ -23,6 +23,7 @@ from palestra.learner import lora
 from palestra.learner.critic import FILE as CRITIC_FILE
 from palestra.learner.critic import CriticLearner
 from palestra.learner.logprobs import Policy, padded
+from palestra.learner.packed import first_fit, packed
 from palestra.learner.packing import deal, in_step
 from palestra.learner.prompts import SharedPrompts
 from palestra.learner.sharding import (
@@ -68,6 +69,7 @@ class LearnerConfig:
         keep_reference: whether anything needs a reference.
         entropy: whether the optimizer needs exact entropies.
         skip_zero_advantage: whether sequences without advantage may be left out.
+        packing: whether short sequences fill up the rows of long ones.
         critic_learning_rate: peak rate of the critic; the policy's where None.
     """
 
@@ -79,6 +81,7 @@ class LearnerConfig:
     keep_reference: bool = False
     entropy: bool = False
     skip_zero_advantage: bool = False
+    packing: bool = False
     critic_learning_rate: float | None = None
 
 
@@ -176,12 +179,7 @@ class Learner:
             if not micro and not self._sharded:
                 continue
             own = rollout.select(micro or [0])  # run along, and forget it
-            now, _ = bare(
-                *padded(own, self._pad, self.accelerator.device),
-                self.config.temperature,
-                False,
-                self._shared.prefix(own),
-            )
+            now, _ = bare(*self._given(own, entropy=False))
             tokens = [
                 t
                 for r in micro
@@ -197,9 +195,24 @@ class Learner:
     def _dealt(self, batch: Batch, rows: list[int]) -> list[list[int]]:
         """Return this process's micro-batches of `rows`; empty ones where it has to run along."""
         hands = deal([len(batch.token_ids[r]) for r in rows], self.accelerator.num_processes)
-        budget = self.config.token_budget
-        shares = [self._shared.micro_batches(batch, [rows[i] for i in h], budget) for h in hands]
+        shares = [self._micro_batches(batch, [rows[i] for i in hand]) for hand in hands]
         return in_step(shares, self.accelerator.process_index)
+
+    def _micro_batches(self, batch: Batch, rows: list[int]) -> list[list[int]]:
+        budget = self.config.token_budget
+        if not self.config.packing:
+            return self._shared.micro_batches(batch, rows, budget)
+        micros = first_fit([len(batch.token_ids[r]) for r in rows], budget)
+        return [[rows[i] for own in micro for i in own] for micro in micros]
+
+    def _given(self, micro: Batch, entropy: bool) -> tuple[Any, ...]:
+        """Return the arguments of `Policy.forward` for a micro-batch."""
+        how = (self.config.temperature, entropy)
+        if self.config.packing:
+            *where, positions = packed(micro, self._pad, self.accelerator.device)
+            return *where, *how, 0, positions
+        where = padded(micro, self._pad, self.accelerator.device)
+        return *where, *how, self._shared.prefix(micro)
 
     # -- one update -----------------------------------------------------------------------------
 
@@ -259,12 +272,7 @@ class Learner:
     ) -> None:
         empty = not rows  # another process has one more micro-batch: run along, add nothing
         micro = batch.select(rows or [0])
-        logprobs, entropy = self._policy(
-            *padded(micro, self._pad, self.accelerator.device),
-            self.config.temperature,
-            self.config.entropy,
-            self._shared.prefix(micro),
-        )
+        logprobs, entropy = self._policy(*self._given(micro, self.config.entropy))
         values = self._critic.values(micro) if self._critic is not None else None
         if empty:
             nothing = logprobs.sum() if values is None else logprobs.sum() + values.sum()

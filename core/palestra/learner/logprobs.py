@@ -49,6 +49,7 @@ class Policy(nn.Module):
         temperature: float,
         entropy: bool,
         prefix: int = 0,
+        positions: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return (T,) log-probs under softmax(logits / temperature), and their exact entropy.
 
@@ -60,9 +61,10 @@ class Policy(nn.Module):
             entropy: whether to return (T,) entropies too.
             prefix: columns that are the same in all rows, and in front of every policy token: they
                 are run once, where the model allows it.
+            positions: (B, L) where a row holds several sequences, see `palestra.learner.packed`.
         """
         targets = ids[rows_T, columns_T]
-        states_T, head = self.states(ids, rows_T, columns_T, prefix)
+        states_T, head = self.states(ids, rows_T, columns_T, prefix, positions)
         are_logits = isinstance(head, nn.Identity)
         exact = None
         if entropy or are_logits:
@@ -80,7 +82,12 @@ class Policy(nn.Module):
         return -loss, exact
 
     def states(
-        self, ids: Tensor, rows_T: Tensor, columns_T: Tensor, prefix: int = 0
+        self,
+        ids: Tensor,
+        rows_T: Tensor,
+        columns_T: Tensor,
+        prefix: int = 0,
+        positions: Tensor | None = None,
     ) -> tuple[Tensor, nn.Module]:
         """Return (T, H) the states that predict each token, and the head that makes logits of them.
 
@@ -89,18 +96,23 @@ class Policy(nn.Module):
         head = cast("nn.Linear | None", self.model.get_output_embeddings())
         if self._fused is None:
             self._fused = self._is_plain(ids, head)
+        row = {"input_ids": ids, "use_cache": False}
+        row |= {"position_ids": positions} if positions is not None else {}
         if self._fused and head is not None:
-            return self._hidden(self.model.base_model, ids, rows_T, columns_T, prefix), head
-        logits = self.model(input_ids=ids, use_cache=False).logits
+            backbone = self.model.base_model
+            if prefix:
+                return self._hidden(backbone, ids, rows_T, columns_T, prefix), head
+            return backbone(**row).last_hidden_state[rows_T, columns_T - 1], head
+        logits = self.model(**row).logits
         return logits[rows_T, columns_T - 1], nn.Identity()
 
     def _hidden(
         self, backbone: nn.Module, ids: Tensor, rows_T: Tensor, columns_T: Tensor, prefix: int
     ) -> Tensor:
-        """Return (T, H) the states that predict each policy token."""
-        if prefix and self._shares is None:
+        """Return (T, H) the states that predict each policy token, the prompt run once."""
+        if self._shares is None:
             self._shares = shares_rightly(backbone, self.model.config, ids, prefix)
-        if prefix and self._shares:
+        if self._shares:
             hidden = hidden_behind_prompt(backbone, self.model.config, ids, prefix)
             return hidden[rows_T, columns_T - prefix]
         hidden = backbone(input_ids=ids, use_cache=False).last_hidden_state

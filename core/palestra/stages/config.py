@@ -249,6 +249,10 @@ class SFTConfig(StageConfig):
     batch_size: int = Field(ge=1)
     """Sequences an update."""
 
+    packing: bool = False
+    """Whether short examples fill up the rows of long ones in a micro-batch, where padding would
+    be. Each sees itself alone, so the gradient is the same."""
+
     optim: OptimConfig
     """The torch optimizer."""
 

@@ -26,7 +26,8 @@ class DistillStage(SFTStage):
         """Return what scores completion tokens: by the teacher's logits, where they are asked for.
 
         Raises:
-            ConfigError: teacher and student have not the same tokenizer.
+            ConfigError: teacher and student have not the same tokenizer, or packed rows are one
+                sequence to the teacher.
         """
         context, config = self.context, cast("DistillConfig", self.context.config)
         if config.logits is None:
@@ -35,5 +36,6 @@ class DistillStage(SFTStage):
         names = (config.init_from, config.teacher)
         vocabulary = shared_vocabulary(self.policy.tokenizer, loaded.tokenizer, names)
         teacher: Any = loaded.model
+        self.require_apart(teacher)
         frozen = teacher.to(dtype_of(context.recipe.engine.precision))
         return DistilledPolicy(model, frozen, config.logits.temperature, vocabulary)

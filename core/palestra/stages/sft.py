@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from palestra.errors import ConfigError
 from palestra.learner.learner import Learner, LearnerConfig, supervised_loss
 from palestra.learner.logprobs import Policy
+from palestra.learner.packed import keeps_apart
 from palestra.learner.packing import pack_examples
 from palestra.rollout.prompting import stop_token_ids
 from palestra.seeding import derive_seed, rng
@@ -33,6 +35,7 @@ class SFTStage:
         config = cast("SFTConfig", context.config)
         self.context, self.config, self.seed = context, config, context.recipe.seed
         self.policy = load_trainee(context)
+        self.require_apart(self.policy.model)
         examples = load_examples(
             config.data, context.data, context.registry, self.seed, f"stages.{context.name}"
         )
@@ -49,11 +52,21 @@ class SFTStage:
                 optim=config.optim,
                 total_updates=self.steps,
                 token_budget=context.recipe.engine.token_budget,
+                packing=config.packing,
             ),
             pad=self.policy.pad,
             rescue=context.folder / "nan-batch.pt",
             wrap=self.wrap,
         )
+
+    def require_apart(self, model: PreTrainedModel) -> None:
+        """Refuse a model that is to be given packed rows, and reads one as a single sequence."""
+        if self.config.packing and not keeps_apart(model):
+            kind = model.config.model_type
+            raise ConfigError(
+                f"stages.{self.context.name}.packing: a model of type {kind} reads a row as one "
+                "sequence, whatever the positions. Take the line out"
+            )
 
     def wrap(self, model: PreTrainedModel) -> Policy:
         """Return the module that scores completion tokens, by their log-probs."""
