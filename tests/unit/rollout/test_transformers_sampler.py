@@ -290,6 +290,14 @@ def test_a_large_vocabulary_is_drawn_from_as_numpy_does(size: int, params: Sampl
     assert sums[int(tokens[1])] > 1 - 1e-6
 
 
+@pytest.mark.parametrize("size", [64, 5_000])
+def test_logits_that_are_no_numbers_are_left_to_the_learner(size: int):
+    logits, noise = torch.full((3, size), torch.nan), torch.zeros(3, dtype=torch.float64)
+    tokens, logprobs = draw(logits, noise, SamplingParams())
+    assert (tokens < size).all()
+    assert logprobs.isnan().all()
+
+
 def test_top_p_sampling_ends_in_sound_completions():
     requests = group_requests(top_p=0.9, top_k=20, temperature=0.6)
     check_logprobs(LLAMA, requests, sample(LLAMA, requests))

@@ -186,17 +186,20 @@ def _inverted(logprobs: Tensor, noise: Tensor) -> Tensor:
     inside = chances.gather(1, block[..., None].expand(-1, 1, _BLOCK)).squeeze(1).double()
     before = (ends.gather(1, block) - inside.sum(-1, keepdim=True)).squeeze(1)
     left = (noise * ends[:, -1] - before).clamp(min=0) / inside.sum(-1)
-    return block.squeeze(1) * _BLOCK + _fall(inside.cumsum(-1), left)
+    drawn = block.squeeze(1) * _BLOCK + _fall(inside.cumsum(-1), left)
+    return drawn.clamp(max=logprobs.shape[-1] - 1)  # behind it is what fills the last block up
 
 
 def _fall(cumulative: Tensor, noise: Tensor) -> Tensor:
     """Return where in (B, N) running sums `noise`, a share of the last one, falls.
 
-    There a sum grows, so that nothing of no probability is drawn.
+    There a sum grows, so that nothing of no probability is drawn. Where the model gives no numbers
+    it is the last place: the learner will say so.
     """
     most = cumulative[:, -1:]
     target = torch.minimum(noise[:, None] * most, most.nextafter(torch.zeros_like(most)))
-    return torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    place = torch.searchsorted(cumulative, target, right=True).squeeze(1)
+    return place.clamp(max=cumulative.shape[-1] - 1)
 
 
 def _truncate(logprobs: Tensor, params: SamplingParams) -> Tensor:
