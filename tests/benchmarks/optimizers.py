@@ -199,13 +199,13 @@ def measured(block: dict[str, Any], size: str, steps: int) -> dict[str, float]:
     from palestra.optimizers.batch import Batch
     from palestra.plugins.registry import Kind, get_registry
     from palestra.rollout.samplers.base import Request, SamplingParams
+    from palestra.rollout.samplers.transformers import TransformersSampler
 
     registry = get_registry()
     factory: Any = registry.load(Kind.POLICY_OPTIMIZER, block["type"])
     optimizer = factory(
         factory.Config.model_validate({k: v for k, v in block.items() if k != "type"})
     )
-    sampler_class: Any = registry.load(Kind.SAMPLER, "transformers")
     empty = resident_mb()
     torch.manual_seed(0)
     heads = dict(num_attention_heads=8, num_key_value_heads=8, tie_word_embeddings=True)
@@ -223,7 +223,7 @@ def measured(block: dict[str, Any], size: str, steps: int) -> dict[str, float]:
         pad=0,
         critic=optimizer.critic(model),
     )
-    sampler = sampler_class(model)
+    sampler = TransformersSampler(model)
     random = np.random.default_rng(0)
     early = {"ref_logprobs", "values"}
     early |= {"old_logprobs"} if optimizer.advantages_need_old_logprobs else set()
