@@ -49,8 +49,8 @@ def finish(running: Sequence[subprocess.Popen[str]]) -> None:
     """Wait for all processes, and require that they end well."""
     try:
         for process in running:
-            _, err = process.communicate(timeout=300)
-            assert process.returncode == 0, err
+            output, err = process.communicate(timeout=300)
+            assert process.returncode == 0, err or output
     finally:
         for process in running:
             process.kill()

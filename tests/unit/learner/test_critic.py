@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.launching import finish
 from tests.unit.learner.test_learner import (
     make_batch,
     poisoned,
@@ -240,13 +241,7 @@ def launch(folder: Path, processes: int) -> None:
                 text=True,
             )
         )
-    try:
-        for process in running:
-            output, _ = process.communicate(timeout=240)
-            assert process.returncode == 0, output
-    finally:
-        for process in running:
-            process.kill()
+    finish(running)
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.launching import finish
 
 # What each process runs; one process runs the very same.
 WORKER = r"""
@@ -163,13 +164,7 @@ def launch(folder: Path, processes: int, spread: str = "ddp") -> None:
                 command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
         )
-    try:
-        for process in running:
-            output, _ = process.communicate(timeout=240)
-            assert process.returncode == 0, output
-    finally:
-        for process in running:
-            process.kill()
+    finish(running)
 
 
 @pytest.fixture(scope="module")

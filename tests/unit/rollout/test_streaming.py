@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import groupby
 
 import pytest
@@ -66,10 +67,13 @@ def test_who_stops_reading_stops_the_model(tiny: LoadedPolicy):
     ids = tiny.prompter.open([{"role": "user", "content": "What is 3+4?"}])
     never = next(i for i in range(3) if i not in tiny.prompter.stop_token_ids)
     tiny.prompter.stop_token_ids, kept = (never,), tiny.prompter.stop_token_ids
+    before = set(threading.enumerate())
     try:
         pieces = stream(tiny.model, tiny.prompter, ids, SamplingParams(max_tokens=100_000), 0)
         next(pieces)
-        pieces.close()  # returns, though 100,000 tokens were asked for
+        assert set(threading.enumerate()) - before  # it generates
+        pieces.close()
+        assert not set(threading.enumerate()) - before
     finally:
         tiny.prompter.stop_token_ids = kept
 
