@@ -95,10 +95,13 @@ def keeps_apart(model: PreTrainedModel) -> bool:
             backbone(input_ids=part, use_cache=False).last_hidden_state
             for part in ids.split([5, 7], dim=1)
         ]
+    except torch.OutOfMemoryError:  # a RuntimeError too, and another story
+        raise
     except (TypeError, ValueError, AttributeError, RuntimeError, NotImplementedError):
         return False
     finally:
         model.train(training)
     apart = torch.cat(alone, dim=1)
     far = (row - apart).abs().max() / apart.abs().max().clamp(min=1e-6)
-    return float(far) <= _CLOSE * (100 if apart.dtype != torch.float32 else 1)
+    # What is no number is told as such by the first update.
+    return not float(far) > _CLOSE * (100 if apart.dtype != torch.float32 else 1)

@@ -139,6 +139,13 @@ def test_a_model_that_reads_on_into_the_next_sequence_is_found_out():
     assert not keeps_apart(mamba())
 
 
+def test_weights_that_are_no_numbers_are_left_to_the_learner():
+    model = make("Llama")
+    with torch.no_grad():
+        model.model.norm.weight.fill_(torch.nan)
+    assert keeps_apart(model)
+
+
 RECIPE = """
 model: {model}
 engine: {{threads: 1, token_budget: 512}}
